@@ -1,0 +1,110 @@
+"""Whether a failed request was the first one sent, read from the traceback of its exception.
+
+"Connection refused" means that this connection carried nothing. It says nothing about a request
+sent before it: a client that retried after a timeout, or followed a redirect after the charge was
+made, raises the refusal of its last try. The loops of well-known clients keep what came before in
+their local variables, which a traceback still holds. Where the traceback is gone (the error crossed
+a process), nothing of the sort can be seen.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from types import FrameType
+from typing import Any, Final
+
+FRAMES_MAX: Final = 2_000
+"""Frames looked at; a deeper stack is a runaway recursion, and is answered with caution."""
+
+# Packages that call a function again. Only tenacity's state (and stamina's, built on it) is read.
+_RETRIERS: Final = frozenset(
+    {"aiohttp_retry", "backoff", "retry", "retrying", "stamina", "tenacity", "urllib3_retry"}
+)
+
+_Local = Mapping[str, Any]
+
+
+def _redirected(local: _Local) -> bool:
+    return bool(local.get("history"))
+
+
+def _went_on(local: _Local) -> bool:
+    """Whether aiohttp followed a redirect, or sent again after a kept-alive connection broke.
+
+    It does the latter once, for methods that HTTP calls idempotent, and then withdraws its
+    permission.
+    """
+    may = getattr(local.get("self"), "_retry_connection", True)
+    may = may and local.get("method") in {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
+    return _redirected(local) or (may and not local.get("retry_persistent_connection", True))
+
+
+def _sent_by_urllib3(local: _Local) -> bool:
+    """Whether anything urllib3 did before, redirects among it, got further than connecting."""
+    history = getattr(local.get("retries"), "history", ())
+    return any(type(getattr(past, "error", None)).__name__ not in _UNSENT for past in history)
+
+
+def _counted(local: _Local) -> bool:
+    """Whether Stripe's loop went round; a counter that is no longer there counts as if it had."""
+    return bool(local.get("num_retries", 1))
+
+
+def _is_first_try(local: _Local) -> bool:
+    return getattr(local.get("retry_state"), "attempt_number", None) == 1
+
+
+# (module, function): whether its locals show that something was exchanged before.
+_LOOPS: Final[Mapping[tuple[str, str], Callable[[_Local], bool]]] = {
+    ("httpx._client", "_send_handling_redirects"): _redirected,
+    ("aiohttp.client", "_request"): _went_on,
+    ("urllib.request", "http_error_302"): lambda _local: True,
+    ("urllib3.connectionpool", "urlopen"): _sent_by_urllib3,
+    ("stripe._http_client", "_request_with_retries_internal"): _counted,
+    ("stripe._http_client", "_request_with_retries_internal_async"): _counted,
+}
+# (module, function) that calls itself for each redirect. That of urllib3 notes them in its history.
+_RECURSIVE: Final = frozenset({("requests.sessions", "send")})
+
+_STRIPE: Final = frozenset(key for key in _LOOPS if key[0].startswith("stripe."))
+
+_UNSENT: Final = frozenset({"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})
+
+
+def was_sent_before(exc: BaseException) -> bool:
+    """Return whether the traceback shows, or may hide, an earlier request behind this failure."""
+    calls: Counter[tuple[str, str]] = Counter()
+    retried, first_try = False, False
+    for count, frame in enumerate(_frames(exc)):
+        place = _place(frame)
+        calls[place] += 1
+        went_round = _LOOPS.get(place)
+        if (
+            count >= FRAMES_MAX
+            or (place in _RECURSIVE and calls[place] > 1)
+            or (went_round is not None and went_round(frame.f_locals))
+        ):
+            return True
+        if place[0].partition(".")[0] in _RETRIERS:
+            retried, first_try = True, first_try or _is_first_try(frame.f_locals)
+    return retried and not first_try
+
+
+def is_single_stripe_request(exc: BaseException) -> bool:
+    """Return whether the traceback proves that the Stripe client sent one request only.
+
+    The client retries on its own by default, so without proof there may have been several.
+    """
+    loops = [f for f in islice(_frames(exc), FRAMES_MAX) if _place(f) in _STRIPE]
+    return bool(loops) and not was_sent_before(exc)
+
+
+def _frames(exc: BaseException) -> Iterator[FrameType]:
+    trace = exc.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
+
+
+def _place(frame: FrameType) -> tuple[str, str]:
+    return str(frame.f_globals.get("__name__")), frame.f_code.co_name

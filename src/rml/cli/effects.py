@@ -1,0 +1,114 @@
+"""`rml effects`: what was promised to the world, and where each promise stands."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+
+from rml.cli.ending import FINE
+from rml.cli.output import clean, examples, json_option, moment, say, say_json, table
+from rml.cli.place import ledger_option, opened_ledger
+from rml.cli.shape import effect_shape
+from rml.cli.tail import assignments
+from rml.effect.state import Effect, EffectState
+from rml.ledger.ledger import Ledger
+
+_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A time on a command line: ``2026-11-20T19:00Z``, ``90m`` (ago); UTC unless it says else."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read it, or fail with what would have been understood."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            if ago := _AGO.fullmatch(value.strip()):
+                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            read = datetime.fromisoformat(value.strip())
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r:.80} is no time such as 2026-11-20T19:00Z, 90m or 2d", param, ctx)
+
+
+@click.command(
+    epilog=examples(
+        "rml effects --in-doubt --ledger payments.db",
+        "rml effects --operation payment.charge --since 6h",
+        "rml effects --state done --json | jq length",
+    )
+)
+@click.option("--in-doubt", is_flag=True, help="Only those of which nobody knows.")
+@click.option(
+    "--state",
+    metavar="S",
+    type=click.Choice([state.value for state in EffectState]),
+    help=f"Only effects in this state: {', '.join(EffectState)}.",
+)
+@click.option("--operation", metavar="OP", help="Only effects of this operation.")
+@click.option(
+    "--since",
+    metavar="T",
+    type=Moment(),
+    help="Only effects promised since: 2026-11-20, 2026-11-20T19:00Z, or 90m, 6h, 2d ago. In UTC.",
+)
+@ledger_option
+@json_option
+def effects(
+    *,
+    in_doubt: bool,
+    state: str | None,
+    operation: str | None,
+    since: datetime | None,
+    as_json: bool,
+) -> int:
+    """List effects and where they stand, oldest first."""
+    if in_doubt and state not in (None, EffectState.IN_DOUBT):
+        raise click.UsageError(f"--in-doubt and --state {state} contradict each other")
+    wanted = EffectState.IN_DOUBT if in_doubt else None if state is None else EffectState(state)
+    with opened_ledger() as ledger:
+        found = _find(ledger, wanted, operation, since)
+    if as_json:
+        say_json([effect_shape(effect) for effect in found])
+    else:
+        say(_table(found) if found else "no effects")
+    return FINE
+
+
+def _find(
+    ledger: Ledger, state: EffectState | None, operation: str | None, since: datetime | None
+) -> list[Effect]:
+    if state is not EffectState.IN_DOUBT or since is not None:
+        return list(ledger.effects(state=state, operation=operation, since=since))
+    # the ledger keeps a short list of these, and need not read its whole history
+    doubtful = [e for e in ledger.in_doubt() if operation is None or e.operation == operation]
+    return sorted(doubtful, key=lambda effect: effect.started_at)
+
+
+def _table(found: list[Effect]) -> list[str]:
+    rows = [
+        [effect.state.value, str(effect.attempt), moment(effect.started_at), effect.id]
+        for effect in found
+    ]
+    heads = ["STATE", ">ATTEMPT", "STARTED (UTC)", "EFFECT"]
+    return table(heads, rows, map(_note, found), painted=0)
+
+
+def _note(effect: Effect) -> str:
+    said = [
+        effect.operation,
+        clean(effect.key),
+        f"scope={effect.scope}" if effect.scope else "",
+        effect.incident or "",
+        assignments(effect.facts.items()),
+    ]
+    return " ".join(part for part in said if part)

@@ -1,0 +1,67 @@
+"""`rml resolve`: a person decides what nobody could know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rml.cli.ending import FINE
+from rml.cli.output import clean, examples, json_option, paint, say, say_json, wrapped
+from rml.cli.place import ledger_option, opened_ledger
+from rml.cli.shape import effect_shape
+from rml.codec import parse_json
+from rml.error import InvalidInputError
+
+
+@click.command(
+    epilog=examples(
+        'rml resolve ef_... --happened --by ada --reason "charge ch_42 is there" \\',
+        """    --result '{"charge_id": "ch_42"}'""",
+        'rml resolve ef_... --did-not-happen --by ada --reason "no such charge"',
+    )
+)
+@click.argument("effect_id")
+@click.option("--happened", is_flag=True, help="It took place, and will not be done again.")
+@click.option(
+    "--did-not-happen", is_flag=True, help="It did not, and the next call with its key does it."
+)
+@click.option("--by", metavar="NAME", required=True, help="Who decides.")
+@click.option("--reason", metavar="TEXT", required=True, help="On what evidence.")
+@click.option("--result", metavar="JSON", help="With --happened: the value that later calls get.")
+@ledger_option
+@json_option
+def resolve(
+    *,
+    effect_id: str,
+    happened: bool,
+    did_not_happen: bool,
+    by: str,
+    reason: str,
+    result: str | None,
+    as_json: bool,
+) -> int:
+    """Decide whether an effect in doubt happened, on the record."""
+    if happened == did_not_happen:
+        raise click.UsageError("say one of --happened and --did-not-happen")
+    given: dict[str, Any] = {} if result is None else {"result": _json(result)}
+    if given and not happened:
+        raise click.UsageError("--result goes with --happened: what did not happen has no result")
+    with opened_ledger() as ledger:
+        effect = ledger.resolve(
+            effect_id.strip().lower(), happened=happened, by=by, reason=reason, **given
+        )
+    if as_json:
+        say_json(effect_shape(effect))
+        return FINE
+    then = "it will not be done again" if happened else "the next call with its key does it"
+    said = f"{clean(effect.operation)} {clean(effect.key)}: decided by {clean(by)}; {then}"
+    say([f"{effect.id} is {paint(effect.state.value)}", *wrapped(said, "", "")])
+    return FINE
+
+
+def _json(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except InvalidInputError as error:
+        raise click.BadParameter(error.message, param_hint="'--result'") from None

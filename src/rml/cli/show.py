@@ -1,0 +1,147 @@
+"""`rml show`: everything that is known about one entry, effect or incident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from rml.cli.cases import show_case
+from rml.cli.ending import FINE
+from rml.cli.output import examples, fields, json_option, paint, say, say_json, wrapped
+from rml.cli.place import ledger_option, opened_ledger
+from rml.cli.shape import effect_shape, entry_shape
+from rml.cli.tail import entry_table
+from rml.effect.state import Effect, EffectState
+from rml.ledger.entry import COLUMNS, Entry
+from rml.ledger.errors import UnknownIdError
+from rml.ledger.ledger import Ledger
+
+_PLACE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+_EFFECT: Final = re.compile(r"ef_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
+_ENTRY: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+_NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) and no incident's (INC-...)"
+
+
+@click.command(
+    epilog=examples(
+        "rml show 12 --ledger payments.db",
+        "rml show ef_6b1f0e6c1d2a4f3b8c9d0e1f2a3b4c5d",
+        "rml show INC-2026-0001",
+    )
+)
+@click.argument("id_", metavar="ID")
+@ledger_option
+@json_option
+def show(*, id_: str, as_json: bool) -> int:
+    """Show one entry, effect or incident.
+
+    ID is an entry's id or its place (the number that `rml tail` shows), an effect's id (ef_...),
+    or an incident's (INC-2026-0001).
+    """
+    with opened_ledger() as ledger:
+        if _PLACE.fullmatch(id_):
+            _show_entry(ledger, _entry_at(ledger, int(id_)), as_json=as_json)
+        elif _ENTRY.fullmatch(id_):
+            _show_entry(ledger, ledger.entry(id_.lower()), as_json=as_json)
+        elif _EFFECT.fullmatch(id_):
+            _show_effect(ledger, ledger.effect(id_.lower()), as_json=as_json)
+        elif id_.upper().startswith("INC-"):
+            show_case(ledger, id_.upper(), as_json=as_json)
+        else:
+            raise UnknownIdError(f"{id_!r:.80} {_NO_ID}")
+    return FINE
+
+
+def _entry_at(ledger: Ledger, index: int) -> Entry:
+    """Return the entry at a place, looking from the nearer end."""
+    size = ledger.size
+    from_end = index > size // 2
+    for entry in ledger.entries(newest_first=from_end) if index < size else ():
+        if entry.index == index:
+            return entry
+        if entry.index is not None and (entry.index < index) is from_end:
+            break
+    raise UnknownIdError(f"there is no entry {index}: the ledger has {size}, counted from 0")
+
+
+# An entry ---------------------------------------------------------------------------------------
+
+
+def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
+    corrected_by = list(ledger.entries(corrects=entry.id))
+    if as_json:
+        document = {"type": "entry", **entry_shape(entry), "personal": dict(entry.personal)}
+        say_json({**document, "corrected_by": [entry_shape(later) for later in corrected_by]})
+        return
+    header = [(name.replace("_", " "), getattr(entry, name)) for name in COLUMNS]
+    lines = fields([("entry", entry.index), *header, ("origin", entry.origin)])
+    lines += ["", "Facts" if entry.facts else "Facts: none"]
+    lines += fields(_all(entry.facts), indent="  ")
+    if entry.commitments:
+        lines += ["", "Personal fields"]
+        lines += fields(_all(_kept(entry)), indent="  ")
+    if corrected_by:
+        lines += ["", "Corrected by", *entry_table(corrected_by, indent="  ")]
+    say(lines)
+
+
+def _kept(entry: Entry) -> dict[str, object]:
+    return {name: entry.personal.get(name, "erased") for name in entry.commitments}
+
+
+def _all(values: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Return named values in which nothing is left out, not even a null."""
+    return [(name, "null" if value is None else value) for name, value in values.items()]
+
+
+# An effect --------------------------------------------------------------------------------------
+
+
+def _show_effect(ledger: Ledger, effect: Effect, *, as_json: bool) -> None:
+    entries = list(ledger.entries(effect=effect.id))
+    if as_json:
+        shapes = [entry_shape(entry) for entry in entries]
+        say_json({"type": "effect", **effect_shape(effect), "entries": shapes})
+        return
+    lines = fields(_known(effect))
+    lines[1] = lines[1].replace(effect.state.value, paint(effect.state.value), 1)
+    lines += ["", "Facts" if effect.facts else "Facts: none"]
+    lines += fields(_all(effect.facts), indent="  ")
+    lines += ["", "Entries", *entry_table(entries, indent="  ")]
+    if effect.state is EffectState.IN_DOUBT:
+        hint = (
+            f"Nobody knows whether it happened. Once you do: rml resolve {effect.id} "
+            "--happened (or --did-not-happen) --by NAME --reason TEXT"
+        )
+        lines += ["", *wrapped(hint, "", "")]
+    say(lines)
+
+
+def _known(effect: Effect) -> list[tuple[str, object]]:
+    error = effect.error or {}
+    return [
+        ("effect", effect.id),
+        ("state", effect.state.value),
+        ("operation", effect.operation),
+        ("scope", effect.scope),
+        ("key", effect.key),
+        ("provider key", effect.provider_key),
+        ("attempt", effect.attempt),
+        ("world", effect.world.value),
+        ("started at", effect.started_at),
+        ("recorded at", effect.recorded_at),
+        ("lease until", effect.lease_until),
+        ("incident", effect.incident),
+        ("error", error or None),
+        ("result", _result(effect)),
+    ]
+
+
+def _result(effect: Effect) -> str | None:
+    if effect.state is not EffectState.DONE:
+        return None
+    return "kept, given to later calls" if effect.replay else effect.why_not

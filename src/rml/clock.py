@@ -1,0 +1,168 @@
+"""What time it is, how it is written down, and the ids that carry it.
+
+Every reading of time in the library goes through a :class:`Clock`, so tests move time by hand and
+never sleep. Moments are timezone-aware UTC; their one written form is RFC 3339 with six digits and
+``Z``, which sorts as text.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from rml.entropy import random_bytes
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT_LENGTH: Final = len("2026-11-20T19:00:00.000000Z")
+
+
+class Clock(Protocol):
+    """Where the library reads time from: a wall clock for facts, a monotonic one for durations."""
+
+    def now(self) -> datetime:
+        """Return the present moment as an aware UTC datetime."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, from an arbitrary start."""
+        ...
+
+
+class IdSource(Protocol):
+    """Where the ids of entries come from."""
+
+    def new(self, at: datetime) -> str:
+        """Return a new UUIDv7 whose millisecond part is that of ``at``."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        """Return the system's wall clock as aware UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return ``time.monotonic()``, in seconds."""
+        return time.monotonic()
+
+
+class FrozenClock:
+    """A clock that moves only when told to, for tests and rehearsals.
+
+    Both readings advance together; :meth:`set` moves only the wall clock, as a stepping system
+    clock does.
+    """
+
+    def __init__(self, start: datetime | str = "2026-01-01T00:00:00.000000Z") -> None:
+        self._now = _moment(start)
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        """Return the moment the clock was last moved to."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds advanced so far."""
+        return self._monotonic
+
+    def advance(self, by: float | timedelta) -> None:
+        """Move both readings forward by ``by`` (seconds, or a timedelta)."""
+        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self._now += step
+        self._monotonic += step.total_seconds()
+
+    def set(self, to: datetime | str) -> None:
+        """Step the wall clock to ``to``, forwards or back; the monotonic reading stays."""
+        self._now = _moment(to)
+
+
+def _moment(told: datetime | str) -> datetime:
+    return parse_utc(told if isinstance(told, str) else utc_text(told))
+
+
+class RandomIds:
+    """UUIDv7 ids (RFC 9562, section 5.7).
+
+    The twelve bits after the milliseconds hold their fraction (section 6.2, method 3).
+    """
+
+    def new(self, at: datetime) -> str:
+        """Return a new id for the moment ``at``."""
+        return _uuid7(at, int.from_bytes(random_bytes(8), "big"))
+
+
+class SeededIds:
+    """The same ids from a seeded generator: a rehearsal that prints the same text twice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - ids for rehearsals, not secrets
+
+    def new(self, at: datetime) -> str:
+        """Return the next id of the sequence for the moment ``at``."""
+        return _uuid7(at, self._random.getrandbits(64))
+
+
+def _uuid7(at: datetime, entropy: int) -> str:
+    micros = epoch_micros(at)
+    millis, fraction = divmod(micros, 1000)
+    value = (millis & 0xFFFFFFFFFFFF) << 80
+    value |= 0x7 << 76 | (fraction * 4096 // 1000) << 64
+    value |= 0b10 << 62 | (entropy & 0x3FFFFFFFFFFFFFFF)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def id_millis(entry_id: str) -> int:
+    """Return the Unix milliseconds inside a UUIDv7 (RFC 9562, section 5.7)."""
+    return int(entry_id[:8] + entry_id[9:13], 16)
+
+
+def epoch_micros(moment: datetime) -> int:
+    """Return whole microseconds since 1970-01-01T00:00:00Z, without passing through a float."""
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def utc_text(moment: datetime) -> str:
+    """Write an aware datetime as RFC 3339 UTC with six digits: ``2026-11-20T19:00:00.000000Z``.
+
+    Raises:
+        ValueError: ``moment`` has no timezone, so nobody can say which moment it is, or it lies
+            outside the years 1 to 9999.
+    """
+    offset = moment.utcoffset()
+    if offset is None:
+        message = f"the time {moment.isoformat()} has no timezone"
+        raise ValueError(f"{message}; give an aware datetime, such as datetime.now(UTC)")
+    if offset:
+        moment = _in_utc(moment)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def parse_utc(text: str) -> datetime:
+    """Read RFC 3339 text with an explicit offset as an aware UTC datetime.
+
+    The inverse of :func:`utc_text`.
+
+    Raises:
+        ValueError: the text is no RFC 3339 time, or it has no offset.
+    """
+    if len(text) == _TEXT_LENGTH and text.endswith("Z"):
+        return datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        message = f"the time {text!r} has no offset; end it with Z or +00:00"
+        raise ValueError(message)
+    return _in_utc(moment)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = f"the time {moment.isoformat()} lies outside the years 1 to 9999 in UTC"
+        raise ValueError(message) from None

@@ -1,0 +1,1 @@
+"""Effects: what is promised before it is done, recorded after, and never blindly done again."""

@@ -1,0 +1,239 @@
+"""One call of a protected handler: what both faces, ``def`` and ``async def``, do the same way."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final
+
+import attrs
+
+from rml.codec import DecodingError, EncodingError
+from rml.config import current_ledger
+from rml.effect.decide import DONE, Decision, Refuse, Replay, Run, decide, ending_of
+from rml.effect.errors import (
+    DefinitionError,
+    InDoubtError,
+    InFlightError,
+    OutcomeNotRecordedError,
+    ResultUnavailableError,
+)
+from rml.effect.operation import (
+    Attempt,
+    Operation,
+    Outcome,
+    Promise,
+    Recorded,
+    ask,
+    begin,
+    doubt,
+    finish,
+    promise,
+    refusal,
+)
+from rml.effect.request import Arguments, Request
+from rml.effect.state import replayed
+from rml.effect.values import from_typed, to_typed
+from rml.error import InvalidInputError, RmlError
+from rml.incident.marks import mark_recorded
+from rml.incident.telling import tell
+from rml.ledger.errors import LimitError
+from rml.ledger.ledger import Ledger
+
+# How long a waiting duplicate sleeps between two looks, in seconds: first and longest.
+PAUSE_FIRST_SECONDS: Final = 0.005
+PAUSE_LONGEST_SECONDS: Final = 0.1
+
+_log = logging.getLogger("rml")
+attempts: ContextVar[tuple[Attempt, ...]] = ContextVar("rml_attempts", default=())
+
+
+def current_effect() -> Attempt:
+    """Return the attempt that the running handler is carrying out.
+
+    Raises:
+        InvalidInputError: the code does not run inside a handler decorated with
+            ``@rml.idempotent``.
+    """
+    running = attempts.get()
+    if not running:
+        raise InvalidInputError(
+            "rml.current_effect() is for the inside of a handler decorated with @rml.idempotent"
+        )
+    return running[-1]
+
+
+@attrs.define(eq=False)
+class Call:
+    """What a call asks, and what has been decided so far."""
+
+    operation: Operation
+    ledger: Ledger
+    arguments: Arguments
+    asked: Request
+    promised: Promise | None = None
+
+    def look(self) -> Decision:
+        """Decide from what is durable, without writing."""
+        newest = self.ledger.newest(self.asked.effect)
+        if newest is None:
+            return Run(attempt=1, generation=1)
+        kept = replayed(newest, self.asked.content)
+        if kept is not None:
+            return Replay(kept[0])
+        return decide(self.ledger.look(self.asked.effect), self.asked, self.ledger.clock.now())
+
+    def begin(self) -> Decision | Attempt:
+        """Make the intent durable, unless somebody was faster."""
+        promised = self.promised = promise(self.operation, self.asked, self.arguments)
+        return self.ledger.write(lambda draft: begin(draft, self.operation, promised))
+
+    def doubt(self) -> None:
+        """Record that the attempt in flight was lost, and tell the hooks."""
+        _, escalation = self.ledger.write(lambda draft: doubt(draft, self.asked.effect))
+        if escalation is not None:
+            tell(self.ledger, escalation)
+
+    def finish(self, attempt: Attempt, outcome: Outcome) -> Recorded:
+        """Make the outcome durable and tell the hooks what it led to."""
+        try:
+            recorded = self._record(attempt, outcome)
+        except (EncodingError, LimitError) as error:  # the effect is done, whatever its value is
+            if outcome.error is not None:
+                raise
+            recorded = self._record(attempt, Outcome(DONE, why_no_value=_no_value(error)))
+        if recorded.escalation is not None:
+            tell(self.ledger, recorded.escalation)
+        return recorded
+
+    def _record(self, attempt: Attempt, outcome: Outcome) -> Recorded:
+        promised = self.promised
+        assert promised is not None
+        return self.ledger.write(
+            lambda draft: finish(draft, self.operation, attempt, promised, outcome)
+        )
+
+    def replay(self, decision: Replay) -> Any:
+        """Return the recorded value, made anew for every caller."""
+        try:
+            return from_typed(decision.value, self.operation.classes)
+        except DecodingError as error:  # its class has changed since, or is not named any more
+            raise unreadable(self.asked, error) from error
+
+    def value_outcome(self, value: Any) -> Outcome:
+        """Return the outcome of a handler that returned."""
+        try:
+            typed = to_typed(value, "the result")
+            if isinstance(typed, dict | list):
+                self._check_comes_back(typed)
+        except (EncodingError, DecodingError) as error:
+            return Outcome(DONE, why_no_value=_no_value(error))
+        return Outcome(DONE, typed)
+
+    def _check_comes_back(self, typed: Any) -> None:
+        """Refuse a result whose class the annotation does not name, or that comes back changed."""
+        if to_typed(from_typed(typed, self.operation.classes), "the result") != typed:
+            raise EncodingError("the result would not come back as it was")
+
+    def error_outcome(self, error: BaseException) -> Outcome:
+        """Return the outcome of a handler that raised."""
+        ending = ending_of(error, provider_idempotent=self.operation.provider_idempotent)
+        return Outcome(ending, error=error)
+
+
+def _no_value(error: RmlError) -> str:
+    return f"its result could not be recorded: {error.message}"
+
+
+def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> Call:
+    """Return the call for these arguments.
+
+    Raises:
+        InFlightError: it is made from inside the very effect that it asks for.
+        InvalidInputError: it has no usable key, or an argument that cannot be recognised again.
+        NoLedgerError: no ledger is configured.
+    """
+    asked = ask(operation, arguments)
+    for attempt in attempts.get():
+        if attempt.id == asked.effect:
+            raise InFlightError(
+                f"{operation.name!r} was called for key {asked.key!r} from inside itself",
+                details={"effect": asked.effect},
+            )
+    return Call(operation, current_ledger(given), arguments, asked)
+
+
+def refused(decision: Decision) -> RmlError:
+    """Return a refusal's error; one with a known incident is not escalated again at a boundary."""
+    error = refusal(decision)
+    if isinstance(decision, Refuse) and decision.incident is not None:
+        mark_recorded(error, decision.incident)
+    return error
+
+
+def refuse_unawaited(operation: Operation, value: Any) -> None:
+    """Refuse what a plain function returned to be run later: its effect has not ended.
+
+    Raises:
+        DefinitionError: it is a coroutine, a task or a generator.
+    """
+    if inspect.iscoroutine(value) or inspect.isgenerator(value):
+        value.close()
+    elif not inspect.isasyncgen(value) and not inspect.isawaitable(value):
+        return
+    raise DefinitionError(
+        f"{operation.name!r} is a plain function but returned a {type(value).__name__}; "
+        "make it async def"
+    )
+
+
+def record_failure(error: BaseException, attempt: Attempt, record: Callable[[], Recorded]) -> None:
+    """Record how an attempt failed; when that fails too, the handler's error still is what is seen.
+
+    Without an outcome the durable intent becomes doubt, never a second run.
+    """
+    try:
+        recorded = record()
+    except Exception as trouble:  # noqa: BLE001 - the handler's error goes on its way
+        _log.exception("the outcome of effect %s could not be recorded", attempt.id)
+        note = f"its outcome could not be recorded: {type(trouble).__name__}"
+    else:
+        if recorded.escalation is not None:
+            mark_recorded(error, recorded.escalation.incident)
+            note = f"part of {recorded.escalation.incident}"
+        elif recorded.late:
+            note = "its lease had been lost, recorded as late"
+        else:
+            return
+    with suppress(Exception):  # an exception that takes no notes is what is seen all the same
+        error.add_note(f"rml: effect {attempt.id} (key {attempt.key!r}): {note}")
+
+
+def unreadable(asked: Request, cause: RmlError) -> ResultUnavailableError:
+    """Return the error for a recorded result that cannot be made into a value here."""
+    return ResultUnavailableError(
+        f"{asked.operation!r} is done for key {asked.key!r}, but its result cannot be given again: "
+        f"{cause.message}; it is not run a second time",
+        details={"effect": asked.effect, "operation": asked.operation, "key": asked.key},
+    )
+
+
+def late(attempt: Attempt) -> InDoubtError:
+    """Return the error for a handler that ended after its lease was lost."""
+    return InDoubtError(
+        f"{attempt.operation!r} for key {attempt.key!r} ended after its lease was lost; "
+        "its outcome is recorded as late and changes nothing that was decided",
+        details={"effect": attempt.id, "key": attempt.key},
+    )
+
+
+def not_recorded(attempt: Attempt, cause: BaseException) -> OutcomeNotRecordedError:
+    """Return the error for an effect that happened and whose outcome could not be recorded."""
+    return OutcomeNotRecordedError(
+        f"{attempt.operation!r} happened for key {attempt.key!r}, but its outcome could not be "
+        f"recorded ({type(cause).__name__}); it stands in doubt once its lease has run out",
+        details={"effect": attempt.id, "key": attempt.key},
+    )

@@ -1,0 +1,155 @@
+"""What an operation's definition must be for its calls to be safe; checked where it is written."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from rml.effect.errors import DefinitionError
+from rml.effect.operation import Operation
+from rml.effect.request import selector
+from rml.effect.state import RESERVED_PREFIX
+from rml.effect.values import classes_in
+from rml.error import InvalidInputError, RmlError
+from rml.ledger.draft import as_world
+from rml.ledger.entry import check_kind
+
+# A lease shorter than a commit would doubt every call.
+LEASE_SECONDS_MIN: Final = 0.1
+
+
+def define(
+    name: str,
+    handler: Callable[..., Any],
+    *,
+    picks: Mapping[str, object],
+    names: Mapping[str, Sequence[str]],
+    options: Mapping[str, Any],
+) -> Operation:
+    """Return the definition of an operation.
+
+    Args:
+        name: the operation's name.
+        handler: the function that carries it out.
+        picks: ``key``, ``scope`` and ``corrects``, as they were written.
+        names: ``exclude``, ``facts`` and ``personal``, as they were written.
+        options: the other fields of an :class:`Operation`, already checked.
+
+    Raises:
+        DefinitionError: says what cannot be kept safe.
+    """
+    _check_name(name)
+    _check_handler(name, handler)
+    signature = inspect.signature(handler)
+    receiver = _receiver(handler, signature)
+    parameters = {n: p for n, p in signature.parameters.items() if n != receiver}
+    chosen: dict[str, Any] = {
+        what: None if spec is None else selector(what, spec, parameters)
+        for what, spec in picks.items()
+    }
+    if chosen["key"] is None:
+        raise DefinitionError(
+            f"{name!r} needs key=: a parameter's name, a dotted path or a callable"
+        )
+    excluded = _listed(name, "exclude", names["exclude"])
+    for parameter in excluded:
+        if parameter not in parameters:
+            raise DefinitionError(f"exclude names {parameter!r}, which is no parameter of {name!r}")
+    return Operation(
+        name=name,
+        excluded=frozenset(excluded) | (signature.parameters.keys() - parameters.keys()),
+        facts={n: selector("facts", n, parameters) for n in _listed(name, "facts", names["facts"])},
+        personal={
+            n: selector("personal", n, parameters)
+            for n in _listed(name, "personal", names["personal"])
+        },
+        classes=_result_classes(name, handler),
+        signature=signature,
+        **{**chosen, **options},
+    )
+
+
+def options_of(
+    world: object, lease: object, reconcile: object, *, provider_idempotent: bool
+) -> dict[str, Any]:
+    """Return the checked options that do not depend on the handler.
+
+    Raises:
+        DefinitionError: one of them is of the wrong type or out of range.
+        InvalidInputError: the world is unknown.
+    """
+    if reconcile is not None and not callable(reconcile):
+        raise DefinitionError(f"reconcile must be a callable, not {type(reconcile).__name__}")
+    if not isinstance(provider_idempotent, bool):
+        raise DefinitionError("provider_idempotent must be True or False")
+    return {
+        "world": as_world(world),
+        "provider_idempotent": provider_idempotent,
+        "reconcile": reconcile,
+        "lease": seconds("lease", lease, LEASE_SECONDS_MIN),
+    }
+
+
+def seconds(what: str, value: object, least: float) -> float:
+    """Return a number of seconds, or a timedelta's.
+
+    Raises:
+        DefinitionError: it is no finite number, or less than ``least``.
+    """
+    number: Any = value.total_seconds() if isinstance(value, timedelta) else value
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if is_number and least <= number < float("inf"):
+        return float(number)
+    raise DefinitionError(f"{what} must be at least {least:g} seconds, not {value!r:.80}")
+
+
+def _check_name(name: object) -> None:
+    try:
+        check_kind(name)
+    except InvalidInputError as error:
+        raise DefinitionError(
+            f"operation {name!r:.80} must be dotted lower-case words, such as 'payment.charge'"
+        ) from error
+
+
+def _check_handler(name: str, handler: object) -> None:
+    if isinstance(handler, type) or not callable(handler) or not hasattr(handler, "__name__"):
+        raise DefinitionError(f"{name!r} must decorate a function, not {handler!r:.80}")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise DefinitionError(
+            f"{name!r} decorates a generator, whose effect has no single end; return a value"
+        )
+
+
+def _receiver(handler: Callable[..., Any], signature: inspect.Signature) -> str | None:
+    """Return the name of a method's first parameter: who is called, rather than what is asked."""
+    first = next(iter(signature.parameters), None)
+    owner = getattr(handler, "__qualname__", "").rpartition(".")[0]
+    is_method = first in {"self", "cls"} and owner and not owner.endswith("<locals>")
+    return first if is_method else None
+
+
+def _listed(name: str, what: str, value: object) -> Sequence[str]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise DefinitionError(f"{what} of {name!r} must be a list of names: {what}=('amount',)")
+    for item in value:
+        if not isinstance(item, str) or item.startswith(RESERVED_PREFIX):
+            raise DefinitionError(f"{what} of {name!r} names {item!r:.80}, which is no parameter")
+    return value
+
+
+def _result_classes(name: str, handler: Callable[..., Any]) -> dict[str, type]:
+    """Return the classes that results may be made of, as the return annotation names them."""
+    try:
+        annotation = typing.get_type_hints(handler, include_extras=True).get("return", Any)
+    except (NameError, TypeError, AttributeError):
+        return {}  # names that only a type checker sees: builtins still come back as they were
+    try:
+        return classes_in(annotation)
+    except RmlError as error:
+        raise DefinitionError(
+            f"{name!r} returns what could not be given again on a replay: {error.message}"
+        ) from error

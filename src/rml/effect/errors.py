@@ -1,0 +1,70 @@
+"""What a call with an idempotency key can be refused for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rml.error import ClosedError, DialogError, HistoryError, InvalidInputError
+
+
+class KeyMissingError(InvalidInputError):
+    """The call has no usable idempotency key; nothing was done."""
+
+    code = "IDEMPOTENCY_KEY_MISSING"
+
+
+class FingerprintMismatchError(ClosedError):
+    """The key was used before with another request; nothing was done."""
+
+    code = "IDEMPOTENCY_FINGERPRINT_MISMATCH"
+
+
+class InFlightError(DialogError):
+    """Another call with the same key is being carried out; nothing was done here."""
+
+    code = "IDEMPOTENCY_IN_FLIGHT"
+    happened: ClassVar[bool | None] = False
+
+
+class InDoubtError(HistoryError):
+    """Nobody knows whether the effect happened; a reconciler or a person has to decide."""
+
+    code = "EFFECT_IN_DOUBT"
+
+
+class ResultUnavailableError(HistoryError):
+    """The effect is done, and its result cannot be given again; it is not run a second time."""
+
+    code = "EFFECT_RESULT_UNAVAILABLE"
+    happened: ClassVar[bool | None] = True
+
+
+class EffectFailedError(DialogError):
+    """The effect failed earlier, with an exception that cannot be rebuilt here."""
+
+    code = "EFFECT_FAILED"
+
+
+class NotInDoubtError(ClosedError):
+    """The effect is not in doubt, so there is nothing to decide."""
+
+    code = "EFFECT_NOT_IN_DOUBT"
+
+
+class DefinitionError(InvalidInputError, TypeError):
+    """An operation is defined in a way that cannot be kept safe."""
+
+    code = "OPERATION_DEFINITION"
+
+
+class CorrectionTargetError(ClosedError):
+    """The effect that is to be corrected never happened, or is still in doubt; nothing was done."""
+
+    code = "CORRECTION_TARGET"
+
+
+class OutcomeNotRecordedError(HistoryError):
+    """The effect happened, but the ledger could not record its outcome."""
+
+    code = "EFFECT_OUTCOME_NOT_RECORDED"
+    happened: ClassVar[bool | None] = True

@@ -1,0 +1,157 @@
+"""The decorator: a handler called after its intent is durable, at most once without a decision."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from rml.effect.call import (
+    PAUSE_FIRST_SECONDS,
+    PAUSE_LONGEST_SECONDS,
+    Call,
+    attempts,
+    late,
+    not_recorded,
+    record_failure,
+    refuse_unawaited,
+    refused,
+    start,
+)
+from rml.effect.decide import Decision, Doubt, Refuse, Replay, Run
+from rml.effect.definition import define, options_of, seconds
+from rml.effect.errors import DefinitionError
+from rml.effect.operation import LEASE_SECONDS, Attempt, Operation
+from rml.effect.reconcile import remember
+from rml.effect.request import binder
+from rml.effect.state import Effect
+from rml.incident.marks import note_begun
+from rml.ledger.ledger import Ledger
+from rml.world import World
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def idempotent(
+    operation: str,
+    *,
+    key: str | Callable[..., Any],
+    scope: str | Callable[..., Any] | None = None,
+    world: World | str = World.RML3,
+    provider_idempotent: bool = False,
+    reconcile: Callable[[Effect], Any] | None = None,
+    wait: float | timedelta = 0,
+    exclude: Sequence[str] = (),
+    facts: Sequence[str] = (),
+    personal: Sequence[str] = (),
+    lease: float | timedelta = LEASE_SECONDS,
+    corrects: str | Callable[..., Any] | None = None,
+    ledger: Ledger | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a handler's effect happen at most once for a key without a decision.
+
+    The intent is durable before the handler is called, the outcome after. A later call with the
+    same key and the same arguments is given the recorded value; with other arguments it is refused.
+    What nobody can know stays in doubt until a reconciler or a person decides.
+
+    Args:
+        operation: the operation's name, such as ``payment.charge``. Its history belongs to the
+            name, not to the function, which may move.
+        key: what names one effect: a parameter, a dotted path from one, or a callable of some of
+            the parameters. Keys are recorded in clear.
+        scope: what keys are unique within, such as the tenant; picked like the key.
+        world: where the effect takes place.
+        provider_idempotent: the other side honours :attr:`Attempt.provider_key`, so that a
+            ``retry-with-backoff`` may run again.
+        reconcile: asks the other side about an effect in doubt and returns an :class:`Finding`.
+        wait: seconds that a duplicate waits for the call in flight; 0 refuses it at once.
+        exclude: parameters that may differ between repetitions.
+        facts: parameters recorded in clear, for queries. Nothing else of a request is.
+        personal: parameters recorded erasably.
+        lease: seconds after which an attempt without an outcome is in doubt.
+        corrects: picks the id of the effect or entry that this effect corrects, such as the charge
+            of a refund.
+        ledger: the ledger to record in, if not the configured one.
+
+    Raises:
+        DefinitionError: the operation cannot be kept safe as it is defined.
+    """
+    options = options_of(world, lease, reconcile, provider_idempotent=provider_idempotent)
+    patience = seconds("wait", wait, 0)
+    picks = {"key": key, "scope": scope, "corrects": corrects}
+    names = {"exclude": exclude, "facts": facts, "personal": personal}
+    if ledger is not None and not isinstance(ledger, Ledger):
+        raise DefinitionError(f"ledger must be an rml.Ledger, not {type(ledger).__name__}")
+
+    def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        defined = define(operation, handler, picks=picks, names=names, options=options)
+        remember(defined)
+        face = _face
+        if inspect.iscoroutinefunction(handler):  # a program without async def does without asyncio
+            face = importlib.import_module("rml.effect.asynchronous").face
+        protected: Callable[P, R] = face(handler, defined, patience, ledger)
+        return protected
+
+    return decorate
+
+
+def _face(
+    handler: Callable[..., Any], operation: Operation, patience: float, given: Ledger | None
+) -> Any:
+    """Return the protected form of a ``def`` handler."""
+    bind = binder(operation.signature, handler.__name__)
+
+    @functools.wraps(handler)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = start(operation, given, bind(*args, **kwargs))
+        deadline = time.monotonic() + patience
+        pause = PAUSE_FIRST_SECONDS
+        while True:
+            decision: Decision | Attempt = call.look()
+            if isinstance(decision, Run):
+                decision = call.begin()
+            if isinstance(decision, Attempt):
+                return _carry_out(call, decision, handler, args, kwargs)
+            if isinstance(decision, Replay):
+                return call.replay(decision)
+            if isinstance(decision, Doubt):
+                call.doubt()
+                continue
+            if isinstance(decision, Refuse) or time.monotonic() >= deadline:
+                raise refused(decision)
+            time.sleep(pause)
+            pause = min(pause * 2, PAUSE_LONGEST_SECONDS)
+
+    return wrapper
+
+
+def _carry_out(
+    call: Call,
+    attempt: Attempt,
+    handler: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    token = attempts.set((*attempts.get(), attempt))
+    note_begun(attempt.id)
+    try:
+        value = handler(*args, **kwargs)
+        refuse_unawaited(call.operation, value)
+    except BaseException as error:
+        outcome = call.error_outcome(error)
+        record_failure(error, attempt, functools.partial(call.finish, attempt, outcome))
+        raise
+    finally:
+        attempts.reset(token)
+    try:
+        recorded = call.finish(attempt, call.value_outcome(value))
+    except Exception as error:
+        raise not_recorded(attempt, error) from error
+    if recorded.late:
+        raise late(attempt)
+    return value

@@ -1,0 +1,342 @@
+"""One operation as defined, and what its calls record: the promise, the outcome, the doubt."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from rml.codec import plain
+from rml.effect.decide import (
+    CODE_IN_DOUBT,
+    Decision,
+    Doubt,
+    Ending,
+    Refuse,
+    Run,
+    Wait,
+    decide,
+    in_doubt_error,
+    summary_of,
+)
+from rml.effect.errors import CorrectionTargetError
+from rml.effect.request import Arguments, Request, key_text, pick, request
+from rml.effect.state import (
+    ERROR,
+    FAILURE,
+    GENERATION,
+    NO_RESULT,
+    REQUEST,
+    RESULT,
+    Effect,
+    EffectState,
+    fold,
+    provider_key,
+)
+from rml.error import RmlError
+from rml.incident.hook import Escalation
+from rml.incident.opening import Signal, open_or_join
+from rml.ledger.draft import Draft
+from rml.ledger.entry import check_text
+from rml.world import World
+
+Pick = Callable[[Arguments], Any]
+# How long an attempt need not be doubted, in seconds, unless the operation says otherwise.
+LEASE_SECONDS: Final = 60.0
+# Who owns an attempt in doubt: its worker, should it come back, is fenced off.
+NOBODY: Final = ""
+
+
+@attrs.frozen(kw_only=True)
+class Operation:
+    """An operation's definition; immutable, so that nothing a call does can change another's."""
+
+    name: str
+    key: Pick
+    scope: Pick | None
+    world: World
+    provider_idempotent: bool
+    excluded: frozenset[str]
+    facts: Mapping[str, Pick]
+    personal: Mapping[str, Pick]
+    lease: float
+    corrects: Pick | None
+    classes: Mapping[str, type]
+    reconcile: Callable[[Effect], Any] | None
+    signature: inspect.Signature
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One attempt at an effect, as the running handler sees it (:func:`rml.current_effect`).
+
+    Attributes:
+        id: the effect's id.
+        operation: the operation's name.
+        scope: the scope, as text.
+        key: the idempotency key, as text.
+        attempt: which attempt this is, from 1.
+        provider_key: the key to send to the other side's own idempotency layer.
+        owner: the token of this attempt's lease: the id of its intent.
+    """
+
+    id: str
+    operation: str
+    scope: str | None
+    key: str
+    attempt: int
+    provider_key: str
+    owner: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Promise:
+    """Everything that a call promises, worked out before anything is stored."""
+
+    request: Request
+    facts: dict[str, Any]
+    personal: dict[str, Any]
+    corrects: str | None
+
+
+def ask(operation: Operation, arguments: Arguments) -> Request:
+    """Return a call's request; every argument that is not excluded counts.
+
+    Raises:
+        KeyMissingError: the call has no usable key.
+        EncodingError: an argument cannot be recognised again.
+    """
+    key = pick("the key", operation.key, arguments)
+    scope = pick("the scope", operation.scope, arguments) if operation.scope is not None else None
+    if operation.scope is not None:
+        key_text("scope", scope)
+    content = {name: value for name, value in arguments.items() if name not in operation.excluded}
+    return request(operation.name, scope, key, content)
+
+
+def promise(operation: Operation, asked: Request, arguments: Arguments) -> Promise:
+    """Return what a call's intent will record.
+
+    Raises:
+        InvalidInputError: a fact cannot be recorded; the message names it.
+    """
+    facts = {
+        n: plain(pick(f"fact {n}", f, arguments), f"facts.{n}") for n, f in operation.facts.items()
+    }
+    personal = {
+        n: plain(pick(f"personal {n}", f, arguments), f"personal.{n}")
+        for n, f in operation.personal.items()
+    }
+    target = (
+        pick("corrects", operation.corrects, arguments) if operation.corrects is not None else None
+    )
+    return Promise(asked, facts, personal, target)
+
+
+def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | Attempt:
+    """Decide once more inside the commit, and record the intent if the handler may run."""
+    asked = promised.request
+    effect = look(draft, asked.effect)
+    decision = decide(effect, asked, draft.now)
+    if not isinstance(decision, Run):
+        return decision
+    facts = promised.facts
+    if decision.generation > 1:
+        facts = {**facts, GENERATION: decision.generation}
+    intent = draft.append(
+        "effect.intent",
+        world=operation.world,
+        facts=facts,
+        personal={**promised.personal, REQUEST: asked.content},
+        corrects=_corrected(draft, promised.corrects),
+        operation=asked.operation,
+        scope=asked.scope,
+        key=asked.key,
+        effect=asked.effect,
+        attempt=decision.attempt,
+    )
+    attempt = Attempt(
+        id=asked.effect,
+        operation=asked.operation,
+        scope=asked.scope,
+        key=asked.key,
+        attempt=decision.attempt,
+        provider_key=provider_key(asked.effect, decision.generation),
+        owner=intent.id,
+    )
+    draft.grant(asked.effect, decision.attempt, attempt.owner, operation.lease)
+    return attempt
+
+
+@attrs.frozen
+class Outcome:
+    """How an attempt ended: what it means, and the value or the error it ended with."""
+
+    ending: Ending
+    value: Any = None
+    why_no_value: str | None = None
+    error: BaseException | None = None
+
+
+@attrs.frozen
+class Recorded:
+    """What recording an outcome led to."""
+
+    late: bool = False
+    escalation: Escalation | None = None
+
+
+def finish(
+    draft: Draft, operation: Operation, attempt: Attempt, promised: Promise, outcome: Outcome
+) -> Recorded:
+    """Record an attempt's outcome, with the incident that follows from it in the same commit.
+
+    An attempt that has lost its lease to a doubt or a decision changes nothing: its outcome is
+    recorded as late.
+    """
+    corrects = promised.corrects if outcome.ending.kind == "effect.done" else None
+    lease = draft.lease(attempt.id)
+    late = lease is None or lease.owner != attempt.owner
+    ending = outcome.ending
+    escalation = None
+    if ending.escalates and not late:
+        escalation = open_or_join(draft, _signal(attempt, outcome))
+    draft.append(
+        "effect.late" if late else ending.kind,
+        world=World.RML3 if ending.escalates else operation.world,
+        facts=_outcome_facts(attempt, outcome, late=late),
+        personal=_outcome_values(promised, outcome),
+        corrects=None if late else _corrected(draft, corrects),
+        operation=attempt.operation,
+        effect=attempt.id,
+        attempt=attempt.attempt,
+        incident=escalation.incident if escalation is not None else None,
+    )
+    if late:
+        return Recorded(late=True)
+    if ending.kind == "effect.in_doubt":
+        draft.grant(attempt.id, attempt.attempt, NOBODY, 0)
+    else:
+        draft.release(attempt.id)
+    return Recorded(escalation=escalation)
+
+
+def _corrected(draft: Draft, target: str | None) -> str | None:
+    """Return what is corrected, if it has become history; the draft finds an effect's entry.
+
+    Raises:
+        CorrectionTargetError: it did not happen, or nobody knows whether it did.
+        UnknownIdError: there is no such effect.
+    """
+    if target is None:
+        return None
+    entry = draft.entry(check_text("corrects", target))
+    effect_id = target if entry is None else entry.effect
+    effect = look(draft, effect_id) if effect_id is not None else None
+    if effect is not None and effect.state not in _CORRECTABLE:
+        raise CorrectionTargetError(
+            f"{target} cannot be corrected: {effect.operation!r} is {effect.state} "
+            f"for key {effect.key!r}",
+            details={"effect": effect.id},
+        )
+    return target
+
+
+_CORRECTABLE: Final = frozenset({EffectState.DONE, EffectState.HISTORY})
+
+
+def doubt(draft: Draft, effect_id: str) -> tuple[Effect, Escalation | None]:
+    """Record that an attempt whose lease has run out is in doubt.
+
+    Return the effect and the incident's escalation. Nothing is recorded when somebody else was
+    faster.
+    """
+    effect = look(draft, effect_id)
+    assert effect is not None
+    if effect.state is not EffectState.IN_DOUBT or effect.doubted:
+        return effect, None
+    signal = Signal(
+        title=f"{effect.operation} may have happened: its worker was lost",
+        code=CODE_IN_DOUBT,
+        gray=True,
+        source={"type": "rml", "source": "lease"},
+        operation=effect.operation,
+        effect=effect.id,
+    )
+    escalation = open_or_join(draft, signal)
+    draft.append(
+        "effect.in_doubt",
+        world=World.RML3,
+        facts={"why": "the lease ran out without an outcome"},
+        operation=effect.operation,
+        effect=effect.id,
+        attempt=effect.attempt,
+        incident=escalation.incident,
+    )
+    draft.grant(effect.id, effect.attempt, NOBODY, 0)
+    again = look(draft, effect_id)
+    assert again is not None
+    return again, escalation
+
+
+def look(draft: Draft, effect_id: str) -> Effect | None:
+    """Return where an effect stands inside a commit."""
+    entries = draft.of_effect(effect_id)
+    return fold(entries, draft.lease(effect_id), draft.now) if entries else None
+
+
+def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
+    error = outcome.error
+    if isinstance(error, RmlError) and error.world is World.RML3:
+        title, code, details = error.message, error.code, error.details
+    else:
+        kind = summary_of(error)["type"] if error is not None else "nothing"
+        title, code, details = (
+            f"{attempt.operation} may have happened: it ended with {kind}",
+            CODE_IN_DOUBT,
+            {},
+        )
+    return Signal(
+        title=title,
+        code=code,
+        gray=outcome.ending.gray,
+        source={"type": "rml", "source": attempt.operation},
+        operation=attempt.operation,
+        effect=attempt.id,
+        details=details,
+    )
+
+
+def _outcome_facts(attempt: Attempt, outcome: Outcome, *, late: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if late:
+        facts["outcome"] = outcome.ending.kind
+    if outcome.error is not None:
+        facts[ERROR] = summary_of(outcome.error)
+    if outcome.why_no_value is not None:
+        facts[NO_RESULT] = outcome.why_no_value
+    if outcome.ending.new_key and not late:
+        facts[GENERATION] = int(attempt.provider_key.rpartition("-")[2]) + 1
+    return facts
+
+
+def _outcome_values(promised: Promise, outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome.error, RmlError):
+        return {FAILURE: outcome.error.to_dict()}
+    if (
+        outcome.error is None
+        and outcome.ending.kind == "effect.done"
+        and outcome.why_no_value is None
+    ):
+        return {REQUEST: promised.request.content, RESULT: outcome.value}
+    return {}
+
+
+def refusal(decision: Decision) -> RmlError:
+    """Return the error of a decision that is neither to run nor to replay."""
+    if isinstance(decision, Doubt):
+        return in_doubt_error(decision.effect)
+    assert isinstance(decision, Wait | Refuse)
+    return decision.error

@@ -1,0 +1,296 @@
+"""What goes into one commit: entries being written, checked before anything is stored."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+
+from rml.clock import utc_text
+from rml.codec import INTEGER_MAX, EncodingError, compact_json, plain
+from rml.context import surroundings
+from rml.effect.errors import CorrectionTargetError
+from rml.effect.state import history_of
+from rml.entropy import random_bytes
+from rml.error import InvalidInputError
+from rml.ledger.entry import COMMITMENTS_MAX, Entry, check_kind, check_text, commit, seal
+from rml.ledger.errors import LimitError, UnknownIdError
+from rml.ledger.store import Lease, Query, Transaction
+from rml.world import World
+
+# A fact may be told with a clock a little ahead of the ledger's; more is a mistake.
+AHEAD_MAX: Final = timedelta(minutes=5)
+# What one entry keeps erasably: documents belong into a document store, with their digest here.
+PERSONAL_BYTES_MAX: Final = 1 << 20
+# The optional header fields that `Draft.append` has no parameter of its own for.
+LINKS: Final = frozenset(
+    {
+        "attempt",
+        "correlation",
+        "effect",
+        "incident",
+        "key",
+        "operation",
+        "scope",
+        "service",
+        "traceparent",
+    }
+)
+_SALT_BYTES: Final = 16  # 128 bits: a low-entropy value cannot be guessed from its digest
+
+
+@attrs.frozen
+class Receipt:
+    """That an entry is durable: its id, its index (``None`` until sealed) and the ledger's time."""
+
+    id: str
+    index: int | None
+    recorded_at: datetime
+
+
+@attrs.define(eq=False)
+class Draft:
+    """One commit in the making, as those who record see it; all of it becomes durable together."""
+
+    _transaction: Transaction
+    _origin: str
+    service: str | None
+    now: datetime
+    _new_id: Any
+
+    def append(
+        self,
+        kind: str,
+        *,
+        world: World | str,
+        facts: Mapping[str, Any] | None = None,
+        personal: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+        actor: str | None = None,
+        corrects: str | None = None,
+        **links: Any,
+    ) -> Receipt:
+        """Add an entry to the commit.
+
+        ``links`` are the other optional header fields: ``operation``, ``scope``, ``key``,
+        ``effect``, ``attempt``, ``incident``, ``correlation``, ``traceparent``, ``service``.
+
+        Raises:
+            InvalidInputError: names the value that cannot be recorded, and the way out.
+            UnknownIdError: ``corrects`` names no entry or effect of this ledger.
+            CorrectionTargetError: ``corrects`` names an effect that is not known to have happened.
+        """
+        around = surroundings()
+        texts = {
+            "actor": around.actor if actor is None else actor,
+            "correlation": around.correlation,
+            "traceparent": around.traceparent,
+            "service": self.service,
+            "corrects": corrects,
+            **{name: value for name, value in links.items() if value is not None},
+        }
+        if not links.keys() <= LINKS:
+            raise _no_link(links)
+        header: dict[str, Any] = {}
+        for name, value in texts.items():
+            if value is not None:
+                check = _attempt if name == "attempt" else check_text
+                header[name] = check(name, value)
+        if corrects is not None:
+            header["corrects"] = self._target(corrects)
+        happened = check_moment("at", at, self.now)
+        entry_id = self._new_id(self.now)
+        recorded_at = utc_text(self.now)
+        header["id"] = entry_id
+        header["kind"] = check_kind(kind)
+        header["origin"] = self._origin
+        header["world"] = as_world(world).value
+        header["recorded_at"] = recorded_at
+        header["at"] = recorded_at if happened is self.now else utc_text(happened)
+        commitments, beside = ({}, None) if personal is None else seal_personal(personal)
+        sealed = seal(header, {} if facts is None else check_facts(facts), commitments, beside)
+        return Receipt(entry_id, self._transaction.append(sealed), self.now)
+
+    def _target(self, corrects: str) -> str:
+        """Return the id of the corrected entry; an effect stands for the entry that ended it."""
+        if self.entry(corrects) is not None:
+            return corrects
+        entries = self.of_effect(corrects)
+        if not entries:
+            raise UnknownIdError(f"corrects={corrects!r} names no entry or effect of this ledger")
+        made = history_of(entries)
+        if made is None:
+            raise CorrectionTargetError(
+                f"corrects={corrects!r} names an effect that is not known to have happened; "
+                "there is nothing to correct yet"
+            )
+        return made.id
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """Return the entry with this id, if there is one."""
+        found = self._transaction.select(Query(id=entry_id))
+        return found[0] if found else None
+
+    def entries(
+        self,
+        *,
+        kind: str | None = None,
+        effect: str | None = None,
+        incident: str | None = None,
+        corrects: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """Return matching entries in index order, those of this draft among them."""
+        query = Query(
+            kind=kind,
+            effect=effect,
+            incident=incident,
+            corrects=corrects,
+            limit=limit,
+            newest_first=newest_first,
+        )
+        return self._transaction.select(query)
+
+    def of_effect(self, effect: str) -> list[Entry]:
+        """Return an effect's entries in index order."""
+        return self._transaction.of_effect(effect)
+
+    def lease(self, effect: str) -> Lease | None:
+        """Return the lease under which an effect is being carried out."""
+        return self._transaction.lease(effect)
+
+    def grant(self, effect: str, attempt: int, owner: str, seconds: float) -> None:
+        """Grant or renew a lease, counted from now by the ledger's clock."""
+        until = utc_text(self.now + timedelta(seconds=seconds))
+        self._transaction.put_lease(Lease(effect, attempt, owner, until))
+
+    def release(self, effect: str) -> None:
+        """End an effect's lease."""
+        self._transaction.drop_lease(effect)
+
+    def keep_only(self, entry_id: str, names: Sequence[str]) -> None:
+        """Remove all values beside an entry but these; the draft must have recorded the erasure."""
+        self._transaction.keep_only(entry_id, names)
+
+
+def _no_link(links: Mapping[str, Any]) -> InvalidInputError:
+    unknown = ", ".join(sorted(links.keys() - LINKS))
+    return InvalidInputError(
+        f"an entry has no field {unknown:.80}; what it can say is {', '.join(sorted(LINKS))}"
+    )
+
+
+def _attempt(name: str, value: object) -> int:
+    if type(value) is int and 0 < value <= INTEGER_MAX:
+        return value
+    raise InvalidInputError(f"{name} must be an integer from 1, not {value!r:.80}")
+
+
+def as_world(world: object) -> World:
+    """Return the world for a member or its spelling.
+
+    Raises:
+        InvalidInputError: it is no world.
+    """
+    if type(world) is World:
+        return world
+    try:
+        return World(world)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from None
+
+
+def check_moment(name: str, moment: object, now: datetime) -> datetime:
+    """Return ``moment``, or ``now`` when it is ``None``.
+
+    Raises:
+        InvalidInputError: it is no aware datetime, or more than five minutes ahead of the ledger's
+            clock.
+    """
+    if moment is None:
+        return now
+    told = check_aware(name, moment)
+    if told > now + AHEAD_MAX:
+        ahead = f"{name} {utc_text(told)} lies in the future"
+        raise InvalidInputError(f"{ahead}; the ledger's clock says {utc_text(now)}")
+    return told
+
+
+def check_aware(name: str, moment: object) -> datetime:
+    """Return ``moment`` if it is an aware datetime that has a written form.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    if not isinstance(moment, datetime):
+        message = f"{name} must be an aware datetime, not {type(moment).__name__}"
+        raise InvalidInputError(message)
+    try:
+        utc_text(moment)
+    except ValueError as error:
+        raise InvalidInputError(f"{name}: {error}") from None
+    return moment
+
+
+def check_facts(facts: object) -> dict[str, Any]:
+    """Return facts as plain JSON data.
+
+    Raises:
+        InvalidInputError: names the fact that cannot be recorded in clear.
+    """
+    if not isinstance(facts, Mapping):
+        message = f"facts must be a mapping from names to values, not {type(facts).__name__}"
+        raise InvalidInputError(message)
+    return {_name("facts", name): plain(value, f"facts.{name}") for name, value in facts.items()}
+
+
+def _name(where: str, name: object) -> str:
+    if isinstance(name, str):
+        return check_text(f"a name in {where}", name)
+    message = f"a name in {where} is {type(name).__name__}, not text"
+    raise InvalidInputError(message)
+
+
+def seal_personal(personal: object) -> tuple[dict[str, str], bytes | None]:
+    """Return the commitments to erasable fields, freshly salted, and the bytes kept beside them.
+
+    Raises:
+        InvalidInputError: names the field that cannot be kept.
+        LimitError: the values or their number are too large.
+    """
+    if not isinstance(personal, Mapping):
+        raise InvalidInputError(
+            f"personal must be a mapping from names to values, not {type(personal).__name__}"
+        )
+    if len(personal) > COMMITMENTS_MAX:
+        raise LimitError(
+            f"an entry has {len(personal)} personal fields, the limit is {COMMITMENTS_MAX} "
+            "(COMMITMENTS_MAX)"
+        )
+    if not personal:
+        return {}, None
+    commitments, kept = {}, {}
+    for name, value in personal.items():
+        salt = new_salt()
+        try:
+            commitments[_name("personal", name)] = commit(salt, name, value)
+        except EncodingError:
+            compact_json(value, f"personal.{name}")  # names the place as its owner knows it
+            raise
+        kept[name] = [salt, value]
+    beside = compact_json(kept, checked=True)
+    if len(beside) > PERSONAL_BYTES_MAX:
+        raise LimitError(
+            f"the personal fields are {len(beside)} bytes, the limit is {PERSONAL_BYTES_MAX} "
+            "(PERSONAL_BYTES_MAX); keep the document elsewhere and its digest here"
+        )
+    return commitments, beside
+
+
+def new_salt() -> str:
+    """Return 128 random bits as 22 characters of base64url."""
+    return base64.urlsafe_b64encode(random_bytes(_SALT_BYTES)).rstrip(b"=").decode()

@@ -1,0 +1,65 @@
+"""What can go wrong between a program and its ledger."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rml.error import ClosedError, DialogError, HistoryError, InvalidInputError
+from rml.world import Action
+
+
+class LedgerBusyError(DialogError):
+    """Other writers kept the ledger busy until the deadline; nothing was recorded."""
+
+    code = "LEDGER_BUSY"
+    happened: ClassVar[bool | None] = False
+
+
+class LedgerUnavailableError(DialogError):
+    """The ledger cannot be reached or written; nothing was recorded."""
+
+    code = "LEDGER_UNAVAILABLE"
+    happened: ClassVar[bool | None] = False
+
+
+class AppendUnknownError(DialogError):
+    """The store failed while committing; the next look at the ledger shows what is durable."""
+
+    code = "LEDGER_APPEND_UNKNOWN"
+
+
+class NotALedgerError(ClosedError):
+    """The file or database is not an rml ledger."""
+
+    code = "NOT_A_LEDGER"
+
+
+class NewerFormatError(ClosedError):
+    """The ledger was written by a newer rml, in a format unknown to this one; upgrade rml."""
+
+    code = "LEDGER_NEWER_FORMAT"
+
+
+class UnknownIdError(ClosedError, LookupError):
+    """No such entry, effect or incident is in this ledger."""
+
+    code = "UNKNOWN_ID"
+
+
+class NoLedgerError(ClosedError):
+    """No ledger is configured: use `rml.configure(ledger=...)`, `ledger=` or RML_LEDGER."""
+
+    code = "LEDGER_NOT_CONFIGURED"
+
+
+class LedgerCorruptError(HistoryError):
+    """The ledger contradicts itself; run `rml verify` and keep the file as evidence."""
+
+    code = "LEDGER_CORRUPT"
+    action = Action.ESCALATE_HISTORY
+
+
+class LimitError(InvalidInputError):
+    """A value is larger than the ledger takes."""
+
+    code = "LIMIT_EXCEEDED"

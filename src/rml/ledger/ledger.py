@@ -1,0 +1,498 @@
+"""The ledger itself: what may be appended, how it is asked, how a person settles a doubt."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from uuid import uuid4
+
+import attrs
+
+from rml.clock import Clock, IdSource, RandomIds, SystemClock, utc_text
+from rml.effect.resolution import resolve
+from rml.effect.state import Effect, EffectState, fold
+from rml.error import InvalidInputError
+from rml.ledger.draft import Draft, Receipt, as_world, check_aware
+from rml.ledger.entry import Entry, check_kind, check_text
+from rml.ledger.errors import UnknownIdError
+from rml.ledger.rows import Rows
+from rml.ledger.store import Opening, Query, Transaction, open_store, to_url
+from rml.ledger.verify import Verification, verify
+from rml.world import World
+
+T = TypeVar("T")
+
+# How long a write waits for other writers, in seconds, unless the ledger is opened with another
+# value.
+TIMEOUT_SECONDS: Final = 10.0
+_ORIGIN_CHARACTERS_MAX: Final = 255
+UNSET: Final = object()
+
+
+class Ledger:
+    """An append-only history that shows when it was tampered with.
+
+    Args:
+        place: a path, or a URL: ``sqlite:///payments.db`` (relative),
+            ``sqlite:////var/lib/payments.db`` (absolute), ``sqlite://:memory:``, ``memory:``.
+        origin: the ledger's identity, inside every hash. A new ledger gets a random one; an
+            existing one must match.
+        service: recorded with every entry.
+        clock: where ``recorded_at`` comes from.
+        ids: where the ids of entries come from.
+        timeout: seconds that a write waits for other writers.
+        create: whether a missing ledger is created.
+
+    A ledger may be shared between threads, and is a context manager that closes itself.
+
+    Raises:
+        InvalidInputError: the place is no path or known URL, or the ledger there has another
+            origin.
+        LedgerUnavailableError: it cannot be opened.
+        NotALedgerError: something else is there.
+        NewerFormatError: it was written by a later rml.
+    """
+
+    def __init__(
+        self,
+        place: object,
+        *,
+        origin: str | None = None,
+        service: str | None = None,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        create: bool = True,
+    ) -> None:
+        self.url: str = to_url(place)
+        self.clock: Clock = SystemClock() if clock is None else _clock(clock)
+        self._ids: IdSource = RandomIds() if ids is None else _id_source(ids)
+        self.service: str | None = None if service is None else check_text("service", service)
+        self.timeout: float = _seconds("timeout", timeout)
+        opening = Opening(
+            url=self.url,
+            origin=None if origin is None else _origin(origin),
+            new_origin=f"rml-ledger/{uuid4()}",
+            clock=self.clock,
+            ids=self._ids,
+            create=create,
+            timeout=self.timeout,
+        )
+        self._store = open_store(opening)
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        kind: str,
+        *,
+        world: World | str,
+        facts: Mapping[str, Any] | None = None,
+        personal: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+        actor: str | None = None,
+        operation: str | None = None,
+        corrects: str | None = None,
+        incident: str | None = None,
+        correlation: str | None = None,
+    ) -> Receipt:
+        """Append one entry and return when it is durable.
+
+        Args:
+            kind: dotted lower-case words, such as ``payment.refund``; what the library records
+                itself cannot be forged.
+            world: where this happened.
+            facts: JSON-like values in clear, for queries. Decimals, dates, UUIDs and enums become
+                text.
+            personal: JSON values kept beside the entry, erasable, bound to it by salted digests.
+            at: when it happened, if not now. When it was *recorded* is the ledger's to say.
+            actor: who did it.
+            operation: the operation that it belongs to.
+            corrects: the id of the entry that it corrects.
+            incident: the incident that it belongs to.
+            correlation: the request that it belongs to.
+
+        Raises:
+            InvalidInputError: names the value that cannot be recorded.
+            UnknownIdError: ``corrects`` names no entry of this ledger.
+            LimitError: the entry is too large.
+            LedgerBusyError: other writers kept the ledger busy; nothing was recorded.
+            LedgerUnavailableError: the ledger cannot be written; nothing was recorded.
+            AppendUnknownError: the commit failed and may or may not be durable.
+        """
+        if check_kind(kind).partition(".")[0] in RESERVED_KINDS:
+            message = f"kind {kind!r} is recorded by the library alone; choose another first word"
+            raise InvalidInputError(message)
+        return self.write(
+            lambda draft: draft.append(
+                kind,
+                world=world,
+                facts=facts,
+                personal=personal,
+                at=at,
+                actor=actor,
+                corrects=corrects,
+                operation=operation,
+                incident=incident,
+                correlation=correlation,
+            )
+        )
+
+    def write(self, work: Callable[[Draft], T], *, timeout: float | None = None) -> T:
+        """Run ``work`` on a draft and make everything that it appended durable in one commit.
+
+        ``work`` may be run again when the store has to start over: it must have no effect but on
+        the draft.
+
+        Raises:
+            LedgerBusyError, LedgerUnavailableError, AppendUnknownError: as :meth:`append`.
+        """
+
+        def on(transaction: Transaction) -> T:
+            return work(
+                Draft(transaction, self.origin, self.service, self.clock.now(), self._ids.new)
+            )
+
+        if not callable(work):
+            message = f"work must be a function of a Draft, not {type(work).__name__}"
+            raise InvalidInputError(message)
+        wait = self.timeout if timeout is None else _seconds("timeout", timeout)
+        return self._store.write(on, timeout=wait)
+
+    def resolve(
+        self, effect_id: str, *, happened: bool, by: str, reason: str, result: Any = UNSET
+    ) -> Effect:
+        """Record a person's decision about an effect in doubt: did it happen?
+
+        Args:
+            effect_id: the effect, as :meth:`in_doubt` lists it.
+            happened: ``True``: it is done, and the handler will not run again for its key.
+                ``False``: it is not, and the next call runs it.
+            by: who decides.
+            reason: on what evidence.
+            result: with ``happened=True``, the value that later calls are given.
+
+        Raises:
+            UnknownIdError: there is no such effect.
+            NotInDoubtError: it is not in doubt (any more); the state is named.
+            InvalidInputError: a value is missing or of the wrong type.
+        """
+        extra = {} if result is UNSET else {"result": result}
+        return self.write(
+            lambda draft: resolve(
+                draft, effect_id, happened=happened, by=by, reason=reason, **extra
+            )
+        )
+
+    def erase(self, entry_id: str, fields: Sequence[str], *, by: str, reason: str) -> Receipt:
+        """Remove personal fields for good and record who did it and why; all proofs stay valid.
+
+        Args:
+            entry_id: an entry's id, or an effect's: then of all its entries that have the fields.
+            fields: the names to erase, as in the entry's ``commitments``.
+            by: who erases.
+            reason: on what request or law.
+
+        Raises:
+            UnknownIdError: there is no such entry or effect.
+            InvalidInputError: there is no such erasable field.
+        """
+        check_text("entry_id", entry_id)
+        check_text("by", by)
+        check_text("reason", reason)
+        names = [check_text("a name in fields", name) for name in _listed(fields)]
+        return self.write(lambda draft: erase(draft, entry_id, names, by, reason))
+
+    # Asking ---------------------------------------------------------------------------------------
+
+    def entries(
+        self,
+        *,
+        kind: str | None = None,
+        world: World | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        operation: str | None = None,
+        effect: str | None = None,
+        corrects: str | None = None,
+        incident: str | None = None,
+        correlation: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Rows[Entry]:
+        """Return the entries for which every given condition holds, in index order.
+
+        ``since`` (included) and ``until`` (excluded) are about ``recorded_at``.
+
+        Raises:
+            InvalidInputError: a time has no timezone, or a world is unknown.
+        """
+        query = Query(
+            kind=_asked("kind", kind),
+            world=None if world is None else as_world(world).value,
+            operation=_asked("operation", operation),
+            effect=_asked("effect", effect),
+            corrects=_asked("corrects", corrects),
+            incident=_asked("incident", incident),
+            correlation=_asked("correlation", correlation),
+            since=_moment("since", since),
+            until=_moment("until", until),
+            newest_first=newest_first,
+            limit=_limit(limit),
+        )
+        count = None if limit is not None else lambda: self._store.count(query)
+        return Rows(lambda: self._store.select(query), entry_row, count)
+
+    def entry(self, entry_id: str) -> Entry:
+        """Return one entry by its id.
+
+        Raises:
+            UnknownIdError: there is none.
+        """
+        for entry in self._store.select(Query(id=check_text("entry_id", entry_id))):
+            return entry
+        raise _unknown("entry", entry_id)
+
+    def effect(self, effect_id: str) -> Effect:
+        """Return where an effect stands.
+
+        Raises:
+            UnknownIdError: there is no such effect.
+        """
+        effect = self.look(check_text("effect_id", effect_id))
+        if effect is None:
+            raise _unknown("effect", effect_id)
+        return effect
+
+    def newest(self, effect_id: str) -> tuple[str, bytes | None] | None:
+        """Return the kind of an effect's newest entry and what is kept beside it, unread."""
+        return self._store.last(effect_id)
+
+    def look(self, effect_id: str) -> Effect | None:
+        """Return where an effect stands, or ``None`` when nothing was promised under this id."""
+        entries, lease = self._store.effect(effect_id)
+        return fold(entries, lease, self.clock.now())
+
+    def effects(
+        self,
+        *,
+        state: EffectState | str | None = None,
+        operation: str | None = None,
+        since: datetime | None = None,
+    ) -> Rows[Effect]:
+        """Return effects in the order of their first intents.
+
+        Args:
+            state: only effects in this state.
+            operation: only effects of this operation.
+            since: only effects first promised at this moment or later.
+
+        Raises:
+            InvalidInputError: no such state, or a time without timezone.
+        """
+        wanted = None if state is None else _state(state)
+        query = Query(
+            kind="effect.intent",
+            operation=_asked("operation", operation),
+            since=_moment("since", since),
+        )
+
+        def ask() -> Iterator[Effect]:
+            for entry in self._store.select(query):
+                if entry.effect is None or entry.attempt != 1:
+                    continue
+                effect = self.look(entry.effect)
+                if effect is not None and (wanted is None or effect.state is wanted):
+                    yield effect
+
+        return Rows(ask, Effect.to_dict)
+
+    def in_doubt(self) -> Rows[Effect]:
+        """Return the effects of which nobody knows whether they happened, the oldest first.
+
+        Each waits for a reconciler or a person.
+        """
+
+        def ask() -> Iterator[Effect]:
+            effects = (self.look(lease.effect) for lease in self._store.leases())
+            doubtful = [e for e in effects if e is not None and e.state is EffectState.IN_DOUBT]
+            return iter(sorted(doubtful, key=lambda effect: (effect.started_at, effect.id)))
+
+        return Rows(ask, Effect.to_dict)
+
+    # Proving --------------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> str:
+        """The ledger's identity, inside every entry's hash."""
+        return self._store.origin
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return self._store.head().size
+
+    @property
+    def root(self) -> str:
+        """The hex root of the Merkle tree over all entries (RFC 6962, section 2.1)."""
+        return self._store.head().root.hex()
+
+    def checkpoint(self) -> str:
+        """Return the text of a C2SP tlog-checkpoint: origin, size and root, unsigned."""
+        head = self._store.head()
+        return f"{self.origin}\n{head.size}\n{base64.b64encode(head.root).decode()}\n"
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> Verification:
+        """Recompute everything from the bytes and name the first bad entry.
+
+        Args:
+            progress: called with (entries checked, entries in all) now and then.
+        """
+        if progress is not None and not callable(progress):
+            message = f"progress must be a function of two numbers, not {type(progress).__name__}"
+            raise InvalidInputError(message)
+        return verify(self._store, progress)
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.url!r}, origin={self.origin!r})"
+
+
+# What the library records itself; a program's own kinds begin with another word.
+RESERVED_KINDS: Final = frozenset({"effect", "incident", "payload", "error", "rml"})
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """Return an entry as a flat row: header fields, then facts (prefixed where names clash)."""
+    own: dict[str, Any] = {"index": entry.index}
+    own |= {
+        f.name: getattr(entry, f.name) for f in attrs.fields(Entry) if f.name not in _NOT_COLUMNS
+    }
+    own["world"] = entry.world.value
+    return {
+        **own,
+        **{f"facts.{name}" if name in own else name: value for name, value in entry.facts.items()},
+    }
+
+
+_NOT_COLUMNS: Final = frozenset({"facts", "commitments", "index", "personal", "origin"})
+
+
+def erase(draft: Draft, what: str, names: Sequence[str], by: str, reason: str) -> Receipt:
+    """Record that fields of an entry, or of an effect's entries, are erased, and erase them."""
+    found = draft.entry(what)
+    entries = [found] if found is not None else draft.of_effect(what)
+    if not entries:
+        raise _unknown("entry or effect", what)
+    for name in names:
+        if not any(name in entry.commitments for entry in entries):
+            known = ", ".join(dict.fromkeys(n for e in entries for n in e.commitments)) or "none"
+            raise InvalidInputError(f"{what} has no erasable field {name!r}; it has: {known}")
+    receipts = []
+    for entry in entries:
+        there = [name for name in names if name in entry.commitments]
+        if there:
+            facts = {"fields": there, "reason": reason}
+            receipts.append(
+                draft.append(
+                    "payload.erased",
+                    world=entry.world,
+                    facts=facts,
+                    actor=by,
+                    corrects=entry.id,
+                    effect=entry.effect,
+                )
+            )
+            draft.keep_only(entry.id, [n for n in entry.personal if n not in there])
+    return receipts[-1]
+
+
+def _unknown(what: str, name: object) -> UnknownIdError:
+    return UnknownIdError(f"no {what} {name!r:.80} is in this ledger")
+
+
+def _listed(fields: object) -> Sequence[str]:
+    if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
+        message = "fields must be a list of the names to erase"
+        raise InvalidInputError(message)
+    return fields
+
+
+def _asked(name: str, value: object) -> str | None:
+    return None if value is None else check_text(name, value)
+
+
+def _limit(limit: object) -> int | None:
+    if limit is None or (type(limit) is int and limit >= 0):
+        return limit
+    message = f"limit must be a number of entries, not {limit!r:.80}"
+    raise InvalidInputError(message)
+
+
+def _moment(name: str, moment: datetime | None) -> str | None:
+    return None if moment is None else utc_text(check_aware(name, moment))
+
+
+def _clock(clock: Any) -> Clock:
+    try:
+        utc_text(clock.now())
+        clock.monotonic()
+    except (AttributeError, TypeError, ValueError) as error:
+        message = f"clock must be an rml.Clock: now() aware, monotonic() in seconds ({error})"
+        raise InvalidInputError(message) from None
+    made: Clock = clock
+    return made
+
+
+def _id_source(ids: Any) -> IdSource:
+    if callable(getattr(ids, "new", None)):
+        made: IdSource = ids
+        return made
+    message = f"ids must have a method new(at), and {type(ids).__name__} has none"
+    raise InvalidInputError(message)
+
+
+def _state(state: object) -> EffectState:
+    try:
+        return EffectState(state)  # type: ignore[arg-type]
+    except ValueError:
+        known = ", ".join(EffectState)
+        message = f"no effect state {state!r:.80}; the states are {known}"
+        raise InvalidInputError(message) from None
+
+
+def _origin(origin: object) -> str:
+    """Check an origin by the rules of a C2SP checkpoint's first line."""
+    text = check_text("origin", origin)
+    if "+" in text or any(c.isspace() for c in text) or len(text) > _ORIGIN_CHARACTERS_MAX:
+        raise InvalidInputError(
+            f"origin {text!r:.80} must have no spaces and no plus sign, "
+            "such as 'example.com/payments'"
+        )
+    return text
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value)
+    message = f"{name} must be a number of seconds, not {value!r:.80}"
+    raise InvalidInputError(message)

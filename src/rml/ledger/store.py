@@ -1,0 +1,223 @@
+"""What a ledger asks of the place where it is kept: the protocol of stores, and their URLs.
+
+A store knows bytes, columns and commits. It assigns indexes, grows the tree and stores tiles, all
+inside the commit that makes an entry durable; it knows nothing of effects, incidents or what a kind
+means.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import attrs
+
+from rml.clock import Clock, IdSource
+from rml.error import InvalidInputError
+from rml.ledger.entry import Entry, Sealed
+from rml.ledger.tree import Tile
+
+T = TypeVar("T")
+
+# A URL's scheme names the module that opens it; the module is imported when such a ledger is
+# opened.
+SCHEMES: Final = {"sqlite": "rml.stores.sqlite", "memory": "rml.stores.memory"}
+
+
+@attrs.frozen
+class Lease:
+    """Who carries out an effect's attempt, and until when it need not be doubted (UTC text)."""
+
+    effect: str
+    attempt: int
+    owner: str
+    until: str
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """Which entries to read; every condition that is not ``None`` must hold. Times are UTC text."""
+
+    id: str | None = None
+    kind: str | None = None
+    world: str | None = None
+    operation: str | None = None
+    effect: str | None = None
+    corrects: str | None = None
+    incident: str | None = None
+    correlation: str | None = None
+    since: str | None = None
+    until: str | None = None
+    after: int = -1
+    limit: int | None = None
+    newest_first: bool = False
+
+
+@attrs.frozen
+class Head:
+    """The tree as its store last recorded it: how many entries, and the root over them."""
+
+    size: int
+    root: bytes
+
+
+@attrs.frozen
+class Row:
+    """One entry as it lies in the store, none of it trusted: columns may hold any bytes."""
+
+    index: int
+    data: bytes
+    leaf: bytes
+    personal: bytes | None
+    columns: tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """One commit in the making. All of it becomes durable together, or none of it."""
+
+    def append(self, sealed: Sealed) -> int | None:
+        """Add an entry; return its index, or ``None`` where a later sealing assigns it."""
+        ...
+
+    def select(self, query: Query) -> list[Entry]:
+        """Return the entries that match, this transaction's own among them, in index order."""
+        ...
+
+    def of_effect(self, effect: str) -> list[Entry]:
+        """Return an effect's entries in index order."""
+        ...
+
+    def lease(self, effect: str) -> Lease | None:
+        """Return the lease of an effect that is being carried out, if there is one."""
+        ...
+
+    def put_lease(self, lease: Lease) -> None:
+        """Grant or renew a lease."""
+        ...
+
+    def drop_lease(self, effect: str) -> None:
+        """End a lease; nothing happens when there is none."""
+        ...
+
+    def keep_only(self, entry: str, names: Sequence[str]) -> None:
+        """Remove what is kept beside an entry but these fields; the erasure is appended before."""
+        ...
+
+
+class Store(Protocol):
+    """A place that keeps one ledger."""
+
+    @property
+    def origin(self) -> str:
+        """The ledger's identity, as in every entry's header."""
+        ...
+
+    def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
+        """Run ``work`` in one durable commit and return what it returned.
+
+        ``work`` may run more than once when the store has to start over, so it has no effect but on
+        the transaction.
+
+        Raises:
+            LedgerBusyError: other writers held the store until ``timeout`` seconds had passed;
+                nothing was recorded.
+            LedgerUnavailableError: the store cannot be written; nothing was recorded.
+            AppendUnknownError: the commit failed in a way that leaves its outcome open.
+        """
+        ...
+
+    def select(self, query: Query) -> Iterator[Entry]:
+        """Yield the entries that match in constant memory, from one consistent view."""
+        ...
+
+    def count(self, query: Query) -> int:
+        """Return how many entries match."""
+        ...
+
+    def effect(self, effect: str) -> tuple[list[Entry], Lease | None]:
+        """Return an effect's entries in index order and its lease, from one consistent view."""
+        ...
+
+    def last(self, effect: str) -> tuple[str, bytes | None] | None:
+        """Return the kind of an effect's newest entry and what is kept beside it, for a replay."""
+        ...
+
+    def leases(self) -> list[Lease]:
+        """Return every lease that has not been dropped: the effects in flight or never finished."""
+        ...
+
+    def head(self) -> Head:
+        """Return the recorded size and root."""
+        ...
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every row as stored, in index order, for verification."""
+        ...
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield every stored tile by level and place, for verification."""
+        ...
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return (code, detail) of what is wrong with the store, such as missing triggers."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; using the store afterwards raises."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Opening:
+    """What a store is told when it is opened: the ledger that is expected, a new one's name."""
+
+    url: str
+    origin: str | None
+    new_origin: str
+    clock: Clock
+    ids: IdSource
+    create: bool
+    timeout: float
+
+
+def open_store(opening: Opening) -> Store:
+    """Open the store that a URL or path names.
+
+    Raises:
+        InvalidInputError: no store knows the URL's scheme.
+        MissingExtraError: the store's own package is not installed.
+    """
+    scheme = opening.url.partition(":")[0]
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}:" for name in sorted(SCHEMES))
+        url = opening.url
+        message = f"no store knows the ledger URL {url!r:.200}; use a file's path or one of {known}"
+        raise InvalidInputError(message)
+    store: Store = importlib.import_module(SCHEMES[scheme]).open_store(opening)
+    return store
+
+
+def to_url(place: object) -> str:
+    """Return the URL for a path or URL.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    if isinstance(place, os.PathLike):
+        place = os.fspath(place)
+    if not isinstance(place, str) or not place:
+        message = f"a ledger is named by a path or a URL, not by {place!r:.80}"
+        raise InvalidInputError(message)
+    try:
+        nameable = b"\0" not in os.fsencode(place)
+    except UnicodeEncodeError:
+        nameable = False
+    if not nameable:
+        raise InvalidInputError(f"no file can be named {place!a:.80}")
+    scheme, colon, _ = place.partition(":")
+    if colon and (place.partition("://")[1] or scheme in SCHEMES):
+        return place
+    return f"sqlite:///{Path(place)}"

@@ -1,0 +1,209 @@
+"""A ledger in this process's memory: the plain reference that other stores are compared with.
+
+Nothing is durable and nobody else can read it. Every commit works on copies and replaces the whole
+at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import attrs
+
+from rml.codec import compact_json, parse_json
+from rml.error import InvalidInputError
+from rml.ledger.entry import Entry, Sealed
+from rml.ledger.errors import LedgerBusyError, LedgerCorruptError, LedgerUnavailableError
+from rml.ledger.store import Head, Lease, Opening, Query, Row, Transaction
+from rml.ledger.tree import Frontier, Tile
+
+T = TypeVar("T")
+
+
+def open_store(opening: Opening) -> MemoryStore:
+    """Open a new, empty ledger; each ``memory:`` is one of its own."""
+    return MemoryStore(opening)
+
+
+@attrs.define
+class _Contents:
+    """Everything that a store holds."""
+
+    rows: list[Row] = attrs.field(factory=list)
+    tiles: list[Tile] = attrs.field(factory=list)
+    leases: dict[str, Lease] = attrs.field(factory=dict)
+    places: dict[str, int] = attrs.field(factory=dict)
+    frontier: Frontier = attrs.field(factory=Frontier)
+
+    def copy(self) -> _Contents:
+        return _Contents(
+            list(self.rows),
+            list(self.tiles),
+            dict(self.leases),
+            dict(self.places),
+            self.frontier.copy(),
+        )
+
+    @staticmethod
+    def entry(row: Row) -> Entry:
+        return Entry.from_bytes(row.data, index=row.index, personal=row.personal)
+
+    def select(self, query: Query) -> Iterator[Entry]:
+        rows = reversed(self.rows) if query.newest_first else iter(self.rows)
+        matching = (entry for entry in map(self.entry, rows) if matches(entry, query))
+        for count, entry in enumerate(matching, 1):
+            if query.limit is not None and count > query.limit:
+                return
+            yield entry
+
+
+def matches(entry: Entry, query: Query) -> bool:
+    """Say whether an entry meets every condition of a query."""
+    header = entry.header()
+    names = ("id", "kind", "world", "operation", "effect", "corrects", "incident", "correlation")
+    return (
+        all(getattr(query, name) in (None, header.get(name)) for name in names)
+        and (query.since is None or header["recorded_at"] >= query.since)
+        and (query.until is None or header["recorded_at"] < query.until)
+        and (entry.index is None or entry.index > query.after)
+    )
+
+
+class MemoryStore:
+    """See the module."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.origin: str = opening.origin or opening.new_origin
+        self._contents = _Contents()
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+        self._closed = False
+        self._pid = os.getpid()
+
+    def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
+        """Run ``work`` on a copy, and keep the copy when it succeeds."""
+        self._check_open()
+        if self._holder == threading.get_ident():
+            raise InvalidInputError(
+                "a ledger was written to from inside its own transaction; "
+                "use the draft that was passed in"
+            )
+        if not self._lock.acquire(timeout=max(timeout, 0)):
+            message = f"the ledger stayed busy for {timeout:g} s; nothing was recorded, try again"
+            raise LedgerBusyError(message)
+        try:
+            self._holder = threading.get_ident()
+            contents = self._contents.copy()
+            result = work(_MemoryTransaction(contents))
+            self._contents = contents
+        finally:
+            self._holder = None
+            self._lock.release()
+        return result
+
+    def select(self, query: Query) -> Iterator[Entry]:
+        """Yield matching entries of the present contents."""
+        self._check_open()
+        yield from self._contents.select(query)
+
+    def count(self, query: Query) -> int:
+        """Return how many entries match."""
+        return sum(1 for _ in self.select(query))
+
+    def effect(self, effect: str) -> tuple[list[Entry], Lease | None]:
+        """Return an effect's entries and lease."""
+        self._check_open()
+        contents = self._contents
+        return list(contents.select(Query(effect=effect))), contents.leases.get(effect)
+
+    def last(self, effect: str) -> tuple[str, bytes | None] | None:
+        """Return the kind of an effect's newest entry and what is kept beside it."""
+        newest = Query(effect=effect, newest_first=True, limit=1)
+        for entry in self.select(newest):
+            assert entry.index is not None
+            return entry.kind, self._contents.rows[entry.index].personal
+        return None
+
+    def leases(self) -> list[Lease]:
+        """Return all leases, by effect id."""
+        self._check_open()
+        return [lease for _, lease in sorted(self._contents.leases.items())]
+
+    def head(self) -> Head:
+        """Return the size and root."""
+        self._check_open()
+        frontier = self._contents.frontier
+        return Head(frontier.size, frontier.root())
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every row."""
+        self._check_open()
+        yield from self._contents.rows
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield every tile."""
+        self._check_open()
+        yield from self._contents.tiles
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return nothing: there is no schema that could have been changed."""
+        self._check_open()
+        return []
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = "the ledger is closed; a ledger in memory cannot be opened again"
+            raise LedgerUnavailableError(message)
+        if self._pid != os.getpid():
+            message = "a ledger in memory cannot be shared with a forked process; use a file"
+            raise LedgerUnavailableError(message)
+
+
+class _MemoryTransaction:
+    """One commit in the making, on a copy of the contents."""
+
+    def __init__(self, contents: _Contents) -> None:
+        self._contents = contents
+
+    def append(self, sealed: Sealed) -> int:
+        index = self._contents.frontier.size
+        entry_id = sealed.columns[0]
+        if self._contents.places.setdefault(entry_id, index) != index:
+            raise LedgerCorruptError(f"the ledger refused the change: the id {entry_id} is taken")
+        row = Row(index, sealed.data, sealed.leaf, sealed.personal, sealed.columns)
+        self._contents.rows.append(row)
+        self._contents.tiles += self._contents.frontier.add(sealed.leaf)
+        return index
+
+    def select(self, query: Query) -> list[Entry]:
+        return list(self._contents.select(query))
+
+    def of_effect(self, effect: str) -> list[Entry]:
+        return self.select(Query(effect=effect))
+
+    def lease(self, effect: str) -> Lease | None:
+        return self._contents.leases.get(effect)
+
+    def put_lease(self, lease: Lease) -> None:
+        self._contents.leases[lease.effect] = lease
+
+    def drop_lease(self, effect: str) -> None:
+        self._contents.leases.pop(effect, None)
+
+    def keep_only(self, entry: str, names: Sequence[str]) -> None:
+        if not self.select(Query(kind="payload.erased", corrects=entry)):
+            message = "the ledger refused the change: no erasure has been recorded"
+            raise LedgerCorruptError(message)
+        row = self._contents.rows[self._contents.places[entry]]
+        if row.personal is not None:
+            kept = parse_json(row.personal)
+            left = {name: kept[name] for name in names if name in kept}
+            beside = compact_json(left) if left else None
+            self._contents.rows[row.index] = attrs.evolve(row, personal=beside)

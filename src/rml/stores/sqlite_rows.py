@@ -1,0 +1,199 @@
+"""The SQL of a ledger: how rows are written inside a commit, and how entries are asked for."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rml.ledger.entry import COLUMNS, Entry, Sealed
+from rml.ledger.store import Lease, Query
+from rml.ledger.tree import TILE_HEIGHT, Frontier, row_widths
+
+_NAMES: Final = ", ".join(COLUMNS)
+_INSERT: Final = (
+    f"INSERT INTO entries (idx, bytes, leaf, personal, {_NAMES}) "
+    f"VALUES ({', '.join('?' * (len(COLUMNS) + 4))})"
+)
+_FIELDS: Final = "idx, bytes, personal"
+# What the common questions ask, written once, so that SQLite prepares them once.
+_OF_EFFECT: Final = f"SELECT {_FIELDS} FROM entries WHERE effect = ? ORDER BY idx"
+_LAST_OF_EFFECT: Final = (
+    "SELECT kind, personal FROM entries WHERE effect = ? ORDER BY idx DESC LIMIT 1"
+)
+_LEASE: Final = "SELECT effect, attempt, owner, until FROM leases WHERE effect = ?"
+ROWS: Final = (
+    f"SELECT idx, bytes, leaf, personal, {_NAMES} FROM entries WHERE idx > ? ORDER BY idx LIMIT ?"
+)
+
+_EQUAL: Final = (
+    "id",
+    "kind",
+    "world",
+    "operation",
+    "effect",
+    "corrects",
+    "incident",
+    "correlation",
+)
+# The kinds that every protected call appends are left out of the index on kinds; this is its
+# condition, to the letter.
+_FREQUENT: Final = ("effect.intent", "effect.done")
+_RARE: Final = "kind NOT IN ('effect.intent', 'effect.done')"
+
+
+def conditions(query: Query) -> tuple[str, list[Any]]:
+    """Return a query's WHERE clause and its values."""
+    clauses = ["idx > ?"]
+    values: list[Any] = [query.after]
+    for name in _EQUAL:
+        value = getattr(query, name)
+        if value is not None:
+            clauses.append(f"{name} = ?")
+            values.append(value)
+    if query.kind is not None and query.kind not in _FREQUENT:
+        clauses.append(_RARE)
+    if query.since is not None:
+        clauses.append("recorded_at >= ?")
+        values.append(query.since)
+    if query.until is not None:
+        clauses.append("recorded_at < ?")
+        values.append(query.until)
+    return " AND ".join(clauses), values
+
+
+def select(connection: sqlite3.Connection, query: Query, end: int | None = None) -> list[Entry]:
+    """Return the entries that match, below index ``end``."""
+    where, values = conditions(query)
+    if end is not None:
+        where += " AND idx < ?"
+        values.append(end)
+    order = "DESC" if query.newest_first else "ASC"
+    limit = -1 if query.limit is None else query.limit
+    rows = connection.execute(
+        f"SELECT {_FIELDS} FROM entries WHERE {where} ORDER BY idx {order} LIMIT ?",
+        (*values, limit),
+    )
+    return entries(rows)
+
+
+def of_effect(connection: sqlite3.Connection, effect: str) -> list[Entry]:
+    """Return the entries of one effect in index order."""
+    return entries(connection.execute(_OF_EFFECT, (effect,)))
+
+
+def last_of_effect(connection: sqlite3.Connection, effect: str) -> tuple[str, bytes | None] | None:
+    """Return the kind of an effect's newest entry and what is kept beside it."""
+    row: tuple[str, bytes | None] | None = connection.execute(_LAST_OF_EFFECT, (effect,)).fetchone()
+    return row
+
+
+def entries(rows: sqlite3.Cursor) -> list[Entry]:
+    """Read rows of index, bytes and what is kept beside them."""
+    return [
+        Entry.from_bytes(data, index=index, personal=personal) for index, data, personal in rows
+    ]
+
+
+def lease_of(connection: sqlite3.Connection, effect: str) -> Lease | None:
+    """Return an effect's lease, if it has one."""
+    row = connection.execute(_LEASE, (effect,)).fetchone()
+    return None if row is None else Lease(*row)
+
+
+def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
+    """Return the right edge of the tree over ``size`` entries, from leaves and tile roots."""
+    rows: list[list[bytes]] = []
+    for level, width in enumerate(row_widths(size)):
+        end = size >> (TILE_HEIGHT * level)
+        query = (
+            "SELECT leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
+            if level == 0
+            else f"SELECT root FROM tiles WHERE level = {level - 1} "
+            "AND place >= ? AND place < ? ORDER BY place"
+        )
+        rows.append([row[0] for row in connection.execute(query, (end - width, end))])
+    return Frontier(size, rows)
+
+
+class SqliteTransaction:
+    """One commit in the making; indexes are assigned at once, the tree grows when it is sealed."""
+
+    def __init__(self, connection: sqlite3.Connection, frontier: Frontier) -> None:
+        self._connection = connection
+        self._frontier = frontier
+        self._leaves: list[bytes] = []
+
+    def append(self, sealed: Sealed) -> int:
+        """Insert an entry at the next index."""
+        index = self._frontier.size + len(self._leaves)
+        self._connection.execute(
+            _INSERT, (index, sealed.data, sealed.leaf, sealed.personal, *sealed.columns)
+        )
+        self._leaves.append(sealed.leaf)
+        return index
+
+    def select(self, query: Query) -> list[Entry]:
+        """Return matching entries, those of this transaction among them."""
+        return select(self._connection, query)
+
+    def of_effect(self, effect: str) -> list[Entry]:
+        """Return an effect's entries."""
+        return of_effect(self._connection, effect)
+
+    def lease(self, effect: str) -> Lease | None:
+        """Return an effect's lease."""
+        return lease_of(self._connection, effect)
+
+    def put_lease(self, lease: Lease) -> None:
+        """Insert or renew a lease."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO leases (effect, attempt, owner, until) VALUES (?, ?, ?, ?)",
+            (lease.effect, lease.attempt, lease.owner, lease.until),
+        )
+
+    def drop_lease(self, effect: str) -> None:
+        """Delete a lease."""
+        self._connection.execute("DELETE FROM leases WHERE effect = ?", (effect,))
+
+    def keep_only(self, entry: str, names: Sequence[str]) -> None:
+        """Rewrite what is kept beside an entry; freed space is overwritten (``secure_delete``)."""
+        query = "SELECT personal FROM entries WHERE id = ?"
+        kept = json.loads(self._connection.execute(query, (entry,)).fetchone()[0])
+        left = {name: kept[name] for name in names if name in kept}
+        data = json.dumps(left, ensure_ascii=False, separators=(",", ":")).encode()
+        self._connection.execute(
+            "UPDATE entries SET personal = ? WHERE id = ?", (data if left else None, entry)
+        )
+
+    def mark(self) -> int:
+        """Begin a part that can be taken back alone."""
+        self._connection.execute("SAVEPOINT work")
+        return len(self._leaves)
+
+    def release(self) -> None:
+        """Keep the part."""
+        self._connection.execute("RELEASE work")
+
+    def back_to(self, mark: int) -> None:
+        """Take the part back."""
+        self._connection.execute("ROLLBACK TO work")
+        self._connection.execute("RELEASE work")
+        del self._leaves[mark:]
+
+    def seal(self) -> Frontier:
+        """Grow the tree by what was appended and record its new head; return the new edge."""
+        if not self._leaves:
+            return self._frontier
+        frontier = self._frontier.copy()
+        for leaf in self._leaves:
+            for tile in frontier.add(leaf):
+                self._connection.execute(
+                    "INSERT INTO tiles (level, place, hashes, root) VALUES (?, ?, ?, ?)",
+                    (tile.level, tile.index, tile.hashes, tile.root),
+                )
+        self._connection.execute(
+            "UPDATE head SET size = ?, root = ? WHERE one = 1", (frontier.size, frontier.root())
+        )
+        return frontier

@@ -1,0 +1,45 @@
+"""What every test may rely on: no settings of the developer's own, no stopwatch."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is slow at times, so a deadline per example finds nothing but noise. In CI the
+# examples are the same on every run: a red run can be repeated.
+settings.register_profile("rml", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("rml")
+
+
+# Published test vectors of other projects: read where they are kept, beside the repository.
+VECTORS = Path(
+    os.environ.get("RML_VECTORS") or Path(__file__).parents[2].joinpath("shared", "vectors")
+)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of published vectors; without it, the tests that read them are skipped."""
+    if not VECTORS.is_dir():
+        pytest.skip(f"no published vectors at {VECTORS}; name their folder in RML_VECTORS")
+    return VECTORS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Hide the developer's own `RML_*` variables from the tests and their subprocesses."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("RML_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_leftover_configuration() -> Iterator[None]:
+    """Take away the process-wide ledger and hooks that a test has set."""
+    yield
+    if config := sys.modules.get("rml.config"):
+        config.configure(ledger=None, hooks=None)

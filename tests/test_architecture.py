@@ -1,0 +1,108 @@
+"""Which module may import which: dependencies point to the left, and every module has a place."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "rml"
+
+# Top to bottom is left to right. A module imports only from lines above its own, so the modules of
+# one line know nothing of each other. A room may stand here before it is built. `room.*` is every
+# module of that room: its files differ only in what they speak to.
+ORDER = """
+    world redact attempt entropy
+    clock cause
+    detail tag
+    error
+    codec context
+    threads verdict problem slo.*
+    ledger.errors ledger.rows ledger.tree effect.errors effect.values
+    incident.casefile_form incident.casefile_yaml incident.severity incident.hook incident.marks
+    ledger.entry incident.casefile incident.occurrence
+    ledger.store incident.closing incident.projection
+    effect.state incident.step incident.standing
+    ledger.draft ledger.verify
+    effect.request effect.resolution incident.opening
+    effect.decide incident.rule
+    ledger.ledger effect.operation
+    ledger
+    config effect.definition
+    incident.telling incident.reading
+    effect.call effect.reconcile incident.escalation incident.case
+    effect.idempotent effect.asynchronous incident.casebook
+    incident effect runbook.* outbox.*
+    stores.turns stores.sqlite_file stores.sqlite_rows
+    stores.memory stores.sqlite stores.postgres
+    stores
+    rml
+    notebook.* testing.* integrations.* lint demo.*
+    cli.*
+    __main__
+"""
+# (importing module, imported module): why this one may look to the right.
+EXCEPTIONS: dict[tuple[str, str], str] = {}
+
+PLACE = {name: line for line, names in enumerate(ORDER.splitlines()) for name in names.split()}
+
+
+def name_of(path: Path) -> str:
+    """The module's name without the leading `rml.`; the front door itself is `rml`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts).removesuffix("__init__").rstrip(".") or "rml"
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def place_of(module: str) -> int | None:
+    """Where a module stands: by its own name, or with all of its room."""
+    return PLACE.get(module, PLACE.get(module.split(".", maxsplit=1)[0] + ".*"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module of ours that a file imports, wherever in the file it does so."""
+    package = ["rml", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*start, *(node.module or "").split(".")]).strip(".")
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        for name in names:
+            inner = name.removeprefix("rml.")
+            if name == "rml" or inner != name:
+                candidates = (inner, inner.rpartition(".")[0])
+                yield next((known for known in candidates if known in MODULES | PLACE), "rml")
+
+
+def test_every_module_has_a_place() -> None:
+    """A new module must be placed in the table, so that somebody thinks about what it may know."""
+    unplaced = [module for module in MODULES if place_of(module) is None]
+
+    assert [] == unplaced, "write these into ORDER, as far left as their imports allow"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dependencies_point_to_the_left(module: str) -> None:
+    """A module imports only from what stands left of it."""
+    room = module.split(".", maxsplit=1)[0]
+    wrong = {
+        imported
+        for imported in imports(MODULES[module])
+        if (place_of(imported) or 0) >= (place_of(module) or 0)
+        and (module, imported) not in EXCEPTIONS
+        and not (f"{room}.*" in PLACE and imported.startswith(f"{room}."))
+    }
+
+    assert set() == wrong, f"{module} may not import these"
+
+
+def test_exceptions_are_still_needed() -> None:
+    """An exception whose import is gone is taken out of the list."""
+    unused = {(a, b) for a, b in EXCEPTIONS if a not in MODULES or b not in imports(MODULES[a])}
+
+    assert set() == unused

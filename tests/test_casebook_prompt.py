@@ -1,0 +1,104 @@
+"""What a case shows by itself, at a prompt and in a notebook: where we are and what comes next."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+import rml
+from rml.incident import standing
+from rml.incident.case import Case
+from rml.incident.casebook import Casebook
+
+TRIANGLE = {"legal": "Ada", "business": "Grace", "sre": "Barbara"}
+STEPS: dict[str, Callable[[Case], object]] = {
+    "contain": lambda case: case.contain("off", by="ann", lever="flag_off"),
+    "understand": lambda case: case.understand("two", by="ann"),
+    "decide": lambda case: case.decide("refund", decided_by=TRIANGLE),
+    "act": lambda case: case.act("refund", by="ann"),
+    "learn": lambda case: case.learn(
+        by="ann", technical=["a"], process=["b"], governance=["none - alone"]
+    ),
+    "close": lambda case: case.close(by="bob"),
+}
+
+
+@pytest.fixture
+def ledger() -> rml.Ledger:
+    """Return a ledger in memory that is configured for this process."""
+    clock = rml.FrozenClock(datetime(2025, 6, 1, 10, 23, 45, tzinfo=UTC))
+    ledger = rml.Ledger("memory:", clock=clock)
+    rml.configure(ledger=ledger, service="payments")
+    return ledger
+
+
+@pytest.fixture
+def case(ledger: rml.Ledger) -> Case:
+    """Return a case that has just been opened."""
+    return Casebook(ledger)[rml.escalate("Possible double charge").id]
+
+
+def test_a_prompt_shows_where_we_are(case: Case) -> None:
+    """Id, title, state, the next step, who must act and what bars closing, in few lines."""
+    assert """\
+INC-2025-0001 Possible double charge
+  state   RML3, ongoing; 1 signal since 2025-06-01T10:23:45Z
+  done    detect
+  next    stop the bleeding: case.contain(...)
+  who     sre
+  missing decisions.summary is blank: say what was decided
+          decisions.decided_by has nobody for legal: legal, business and sre decide an RML3 case
+          decisions.decided_by has nobody for business: legal, business and sre decide an RML3 case
+          ... and 4 more: case.missing()""" == repr(case)
+
+
+def test_a_prompt_leads_through_the_steps(case: Case) -> None:
+    """Each step leads to the next; a closed case says who closed it."""
+    for name, take in STEPS.items():
+        following = next(line for line in repr(case).splitlines() if "next" in line)
+        assert f"case.{name}(" in following
+        take(case)
+
+    assert repr(case).endswith("closed  by bob at 2025-06-01T10:23:45Z")
+
+
+def test_a_book_at_the_prompt(ledger: rml.Ledger, case: Case) -> None:
+    """A book shows its newest cases and how many there are."""
+    for take in STEPS.values():
+        take(case)
+    assert repr(Casebook()).endswith("1 case\n  INC-2025-0001 Possible double charge (closed)")
+    for i in range(10):
+        rml.escalate(f"problem {i}")
+
+    lines = repr(Casebook()).splitlines()
+    assert f"Casebook of {ledger.origin}: 11 cases" == lines[0]
+    assert "  INC-2025-0011 problem 9 (ongoing, detect)" == lines[1]
+    assert "  ... and 1 older" == lines[-1]
+    assert "problem 9" in Casebook()._repr_html_()
+
+
+def test_notebooks_show_escaped_text(ledger: rml.Ledger) -> None:
+    """Whatever people wrote is shown as text."""
+    case = Casebook()[rml.escalate("<script>alert(1)</script>").id]
+    case.contain("<b>off</b>", by="ann", lever="flag_off")
+    shown = case._repr_html_()
+
+    assert "<script>" not in shown + Casebook()._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "&lt;b&gt;off&lt;/b&gt;" in shown
+
+
+def test_long_stories_are_cut_at_the_prompt(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook shows the newest events and says how many it leaves out; titles stay one line."""
+    monkeypatch.setattr(standing, "EVENTS_SHOWN_MAX", 2)
+    for i in range(3):
+        case.detect(f"sign {i}")
+    shown = case._repr_html_()
+    assert "2 earlier events" in shown
+    assert "sign 2" in shown
+    assert "sign 0" not in shown
+
+    long = Casebook()[rml.escalate("a\nvery " + "long " * 50).id]
+    first = repr(long).splitlines()[0]
+    assert first.startswith("INC-2025-0002 a very long")
+    assert len(first) < 120
