@@ -1,16 +1,18 @@
-"""What a protected call costs, beside the floor: the same durable facts written with plain `sqlite3`.
+"""What a protected call costs, beside the floor: the same facts written with plain `sqlite3`.
 
     python benchmarks/effects.py [--rounds 30] [--calls 40]
 
-The floor of a first call is two commits (an intent, an outcome) of one row each, WAL, `synchronous=FULL`; the floor of a
-replay is one indexed SELECT. Floor and library take turns, round by round, and each figure is the median of the rounds'
-ratios, because a machine's speed drifts. Times are printed for scale only; they are this machine's.
+The floor of a first call is two commits (an intent, an outcome) of one row each, WAL,
+`synchronous=FULL`; the floor of a replay is one indexed SELECT. Floor and library take turns, round
+by round, and a figure is the median of the rounds' ratios, because a machine's speed drifts. Times are
+printed for scale only; they are this machine's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -22,6 +24,9 @@ from pathlib import Path
 
 import rml
 
+Figure = tuple[float, float, float]
+"""The ratio, and the floor's and the library's time; medians over the rounds."""
+
 
 class Floor:
     """Two commits and one SELECT, as plain as can be."""
@@ -30,7 +35,8 @@ class Floor:
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = FULL")
-        self.connection.execute("CREATE TABLE calls (key TEXT PRIMARY KEY, intent TEXT, result TEXT)")
+        columns = "key TEXT PRIMARY KEY, intent TEXT, result TEXT"
+        self.connection.execute(f"CREATE TABLE calls ({columns})")
 
     def first(self, key: str, amount: int, currency: str) -> None:
         """Commit an intent, then an outcome."""
@@ -44,7 +50,7 @@ class Floor:
         run("UPDATE calls SET result = ? WHERE key = ?", (result, key))
         run("COMMIT")
 
-    def replay(self, key: str, amount: int, currency: str) -> None:  # noqa: ARG002 - the same shape
+    def replay(self, key: str, *_: object) -> None:
         """Look a result up."""
         self.connection.execute("SELECT result FROM calls WHERE key = ?", (key,)).fetchone()
 
@@ -57,68 +63,81 @@ def timed(call: Callable[[str, int, str], object], keys: list[str]) -> float:
     return (time.perf_counter() - start) / len(keys) * 1e6
 
 
-def compare(rounds: int, calls: int, folder: Path) -> dict[str, tuple[float, float, float]]:
-    """Return for each figure: ratio, floor and library in microseconds, medians over the rounds."""
-    floor = Floor(folder / "floor.db")
-    ledger = rml.Ledger(folder / "rml.db", service="bench")
-
-    @rml.idempotent("bench.charge", key="payment_id", ledger=ledger)
-    def charge(payment_id: str, amount: int, currency: str) -> dict[str, object]:
-        return {"charge_id": payment_id, "amount": amount}
-
-    samples: dict[str, list[tuple[float, float]]] = {"first call": [], "replay": []}
-    for number in range(-2, rounds):  # two rounds to warm up
-        keys = [f"pay-{number}-{i}" for i in range(calls)]
-        first = (timed(floor.first, keys), timed(charge, keys))
-        replay = (timed(floor.replay, keys * 5), timed(charge, keys * 5))
-        if number >= 0:
-            samples["first call"].append(first)
-            samples["replay"].append(replay)
-    ledger.close()
-    return {
-        name: (
-            statistics.median(ours / base for base, ours in pairs),
-            statistics.median(base for base, _ in pairs),
-            statistics.median(ours for _, ours in pairs),
-        )
-        for name, pairs in samples.items()
-    }
-
-
-def import_seconds(module: str) -> float:
-    """Return how long a fresh interpreter takes to import a module, beyond starting up."""
-    code = (
-        "import time; start = time.perf_counter()\n"
-        f"import {module}\n"
-        "print(time.perf_counter() - start)"
-    )
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
-
-
-def imports(rounds: int) -> tuple[float, float, float]:
-    """Return the ratio of importing rml to importing attrs, and both in milliseconds."""
-    pairs = [(import_seconds("attrs"), import_seconds("rml")) for _ in range(rounds)]
+def figure(pairs: list[tuple[float, float]]) -> Figure:
+    """Return the medians of (floor, library) pairs."""
     return (
-        statistics.median(ours / base for base, ours in pairs),
-        statistics.median(base for base, _ in pairs) * 1e3,
-        statistics.median(ours for _, ours in pairs) * 1e3,
+        statistics.median(ours / floor for floor, ours in pairs),
+        statistics.median(floor for floor, _ in pairs),
+        statistics.median(ours for _, ours in pairs),
     )
+
+
+def calls(rounds: int, number: int, folder: Path) -> dict[str, Figure]:
+    """Compare first calls and replays."""
+    floor = Floor(folder / "floor.db")
+    first: list[tuple[float, float]] = []
+    replay: list[tuple[float, float]] = []
+    with rml.Ledger(folder / "rml.db", service="bench") as ledger:
+
+        @rml.idempotent("bench.charge", key="payment_id", ledger=ledger)
+        def charge(payment_id: str, amount: int, currency: str) -> dict[str, str | int]:
+            return {"charge_id": payment_id, "amount": amount, "currency": currency}
+
+        for turn in range(-2, rounds):  # two rounds to warm up
+            keys = [f"pay-{turn}-{i}" for i in range(number)]
+            written = (timed(floor.first, keys), timed(charge, keys))
+            read = (timed(floor.replay, keys * 5), timed(charge, keys * 5))
+            if turn >= 0:
+                first.append(written)
+                replay.append(read)
+    return {"first call": figure(first), "replay": figure(replay)}
+
+
+def import_seconds(statement: str) -> float:
+    """Return how long a fresh interpreter takes for a statement, beyond starting up."""
+    code = (
+        f"import time; start = time.perf_counter()\n{statement}\nprint(time.perf_counter() - start)"
+    )
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def imports(rounds: int) -> dict[str, Figure]:
+    """Compare importing `rml`, alone and with its names in use, with importing `attrs`."""
+    statements = {
+        "import rml": "import rml",
+        "names in use": "import rml; rml.Ledger, rml.idempotent, rml.boundary, rml.RmlError",
+    }
+    figures = {}
+    for name, statement in statements.items():
+        pairs = [(import_seconds("import attrs"), import_seconds(statement)) for _ in range(rounds)]
+        figures[name] = figure([(floor * 1e6, ours * 1e6) for floor, ours in pairs])
+    return figures
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--folder", type=Path, help="where the files are put; its disk is measured")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = compare(options.rounds, options.calls, Path(folder))
-    print(f"{'':<12}{'ratio':>8}{'floor':>12}{'rml':>12}   floor is")
-    meaning = {"first call": "two commits, synchronous=FULL", "replay": "one indexed SELECT"}
-    for name, (ratio, base, ours) in figures.items():
-        print(f"{name:<12}{ratio:>8.2f}{base:>10.1f}us{ours:>10.1f}us   {meaning[name]}")
-    ratio, base, ours = imports(max(options.rounds // 2, 5))
-    print(f"{'import':<12}{ratio:>8.2f}{base:>10.1f}ms{ours:>10.1f}ms   import attrs")
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        figures = calls(options.rounds, options.calls, Path(folder))
+    figures |= imports(max(options.rounds // 2, 5))
+    meaning = {
+        "first call": "two commits, synchronous=FULL",
+        "replay": "one indexed SELECT",
+        "import rml": "import attrs",
+        "names in use": "import attrs",
+    }
+    print(
+        f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} CPUs"
+    )
+    print(f"{'':<14}{'ratio':>8}{'floor':>12}{'rml':>12}   the floor is")
+    for name, (ratio, floor, ours) in figures.items():
+        print(f"{name:<14}{ratio:>8.2f}{floor:>10.1f}us{ours:>10.1f}us   {meaning[name]}")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ ORDER = """
     threads verdict problem slo.*
     ledger.errors ledger.rows ledger.tree effect.errors effect.values
     incident.casefile_form incident.casefile_yaml incident.severity incident.hook incident.marks
-    ledger.entry incident.casefile incident.occurrence
-    ledger.store incident.closing incident.projection
-    effect.state incident.step incident.standing
-    ledger.draft ledger.verify
+    ledger.entry ledger.merkle ledger.note incident.casefile incident.occurrence
+    ledger.store ledger.checkpoint incident.closing incident.projection
+    ledger.proof effect.state incident.step incident.standing
+    ledger.draft ledger.notary ledger.verify
     effect.request effect.resolution incident.opening
     effect.decide incident.rule
     ledger.ledger effect.operation

@@ -54,7 +54,7 @@ def test_the_nearest_ledger_wins(
 ) -> None:
     """Given, then used in the context, then configured, then the environment's."""
     monkeypatch.setenv(LEDGER_VARIABLE, str(tmp_path / "environment.db"))
-    found = [current_ledger().url]
+    found: list[object] = [current_ledger().url]
     rml.configure(ledger=ledger)
     found.append(current_ledger())
     with rml.use(ledger=other) as used:
@@ -151,7 +151,7 @@ def test_the_service_is_recorded_with_every_entry(ledger: Ledger) -> None:
         ("hooks must be a list of callables", {"hooks": ""}),
         ("hooks must be a list of callables", {"hooks": 5}),
         ("a ledger is named by a path or a URL, not by 5", {"ledger": 5}),
-        ("no store knows the ledger URL 'oracle://x'", {"ledger": "oracle://x"}),
+        ("no store knows the scheme 'oracle'", {"ledger": "oracle://x"}),
     ],
 )
 def test_a_wrong_default_changes_nothing(

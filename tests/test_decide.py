@@ -49,7 +49,7 @@ def an_effect(state: EffectState = EffectState.DONE, **changes: Any) -> Effect:
         "started_at": NOW - timedelta(seconds=10),
         "recorded_at": NOW - timedelta(seconds=10),
         "facts": {},
-        "request": asked(amount=5).content,
+        "request": asked(amount=5).fingerprint("salt"),
     }
     return Effect(**(fields | changes))
 

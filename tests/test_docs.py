@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+OUTPUTS = {"text", "yaml", "json"}
+MARK = "<shown>"
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 
 
@@ -30,18 +33,35 @@ def blocks(page: Path) -> Iterator[tuple[int, str, str]]:
         yield text.count("\n", 0, fence.start("body")), fence["info"].strip(), fence["body"]
 
 
+def shown(page: Path) -> Iterator[tuple[int, str]]:
+    """Each block that shows what Python printed: its fence's line, its body.
+
+    It is a block of text, YAML or JSON that follows a block of Python at once.
+    """
+    text = page.read_text(encoding="utf-8")
+    for before, fence in pairwise(FENCE.finditer(text)):
+        follows = before["info"].strip() == "python" and fence["info"].strip() in OUTPUTS
+        if follows and not text[before.end() : fence.start()].strip():
+            yield text.count("\n", 0, fence.start()), fence["body"]
+
+
 def script(page: Path) -> str:
-    """All Python of a page as one script, each line where it stands on the page."""
+    """All Python of a page as one script, each line where it stands on the page.
+
+    Where the page shows what has been printed so far, the script prints a mark.
+    """
+    parts = [(start, body) for start, info, body in blocks(page) if info == "python"]
+    if parts:
+        parts += [(line, f'print("{MARK}", end="")') for line, _ in shown(page)]
     lines: list[str] = []
-    for start, info, body in blocks(page):
-        if info == "python":
-            lines += [""] * (start - len(lines)) + body.splitlines()
+    for start, body in sorted(parts):
+        lines += [""] * (start - len(lines)) + body.splitlines()
     return "\n".join(lines)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if script(page)], ids=ids)
 def test_python_on_the_page_runs(page: Path, tmp_path: Path) -> None:
-    """The page's blocks run in order, in one interpreter, in an empty folder."""
+    """The page's blocks run in order, in one interpreter, in an empty folder, and print this."""
     copy = tmp_path / page.name.replace(".md", "_md.py")
     copy.write_text(script(page), encoding="utf-8")
     (tmp_path / "here").mkdir()
@@ -54,6 +74,13 @@ def test_python_on_the_page_runs(page: Path, tmp_path: Path) -> None:
     assert 0 == finished.returncode, (
         f"{ids(page)} (the line numbers are the page's)\n{finished.stderr}"
     )
+    if page.parent == ROOT:  # a README shows what is printed in comments
+        return
+    *printed, rest = finished.stdout.split(MARK)
+    for (line, expected), actual in zip(shown(page), printed, strict=True):
+        same = doctest.OutputChecker().check_output(expected, actual, doctest.ELLIPSIS)
+        assert same, f"{ids(page)}, line {line + 1}: what is printed is\n{actual}"
+    assert "" == rest, f"{ids(page)} prints what it does not show"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

@@ -50,7 +50,7 @@ def ledger(request: pytest.FixtureRequest, clock: FrozenClock, tmp_path: Path) -
         yield made
 
 
-def refused(ledger: Ledger, call: Callable[[], object], reason: str) -> None:
+def check_refused(ledger: Ledger, call: Callable[[], object], reason: str) -> None:
     """The call is refused for this reason, and nothing is recorded."""
     before = (ledger.size, ledger.root)
     with pytest.raises(InvalidInputError) as caught:
@@ -151,7 +151,9 @@ def test_a_moment_a_little_ahead_is_told_and_a_later_one_refused(
 
     assert ahead == ledger.entry(ledger.append("a.b", world="RML1", at=ahead).id).at
     late = ahead + timedelta(microseconds=1)
-    refused(ledger, lambda: ledger.append("a.b", world="RML1", at=late), "lies in the future; the")
+    check_refused(
+        ledger, lambda: ledger.append("a.b", world="RML1", at=late), "lies in the future; the"
+    )
 
 
 def test_a_moment_long_ago_can_be_told(ledger: Ledger) -> None:
@@ -261,7 +263,7 @@ def test_what_cannot_be_recorded_is_refused_whole(
     """The message names the parameter and the way out, shows no secret, and nothing is written."""
     given = {"kind": "a.b", "world": "RML1"} | wrong
 
-    refused(ledger, lambda: ledger.append(given.pop("kind"), **given), reason)
+    check_refused(ledger, lambda: ledger.append(given.pop("kind"), **given), reason)
 
     with pytest.raises(InvalidInputError) as caught:
         ledger.append(**({"kind": "a.b", "world": "RML1"} | wrong))
@@ -304,7 +306,7 @@ def test_a_draft_checks_the_fields_that_only_it_takes(
     ledger: Ledger, reason: str, links: dict[str, Any]
 ) -> None:
     """A field that no reader knows would make the ledger unreadable for ever."""
-    refused(
+    check_refused(
         ledger,
         lambda: ledger.write(lambda draft: draft.append("a.b", world="RML1", **links)),
         reason,
@@ -395,7 +397,7 @@ def test_every_method_refuses_what_it_cannot_use(
     ledger: Ledger, reason: str, call: Callable[[Ledger], object]
 ) -> None:
     """At the call, not when the answer is walked, and as an error of ours."""
-    refused(ledger, lambda: call(ledger), reason)
+    check_refused(ledger, lambda: call(ledger), reason)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +408,7 @@ def test_every_method_refuses_what_it_cannot_use(
         ("a ledger is named by a path or a URL, not by None", {"place": None}),
         ("a ledger is named by a path or a URL, not by b'x'", {"place": b"x"}),
         (
-            "no store knows the ledger URL 'mysql://x'; use a file's path or one of",
+            "no store knows the scheme 'mysql'; use a file's path or a URL with",
             {"place": "mysql://x"},
         ),
         ("the URL 'sqlite:' names no file", {"place": "sqlite:"}),
@@ -415,10 +417,7 @@ def test_every_method_refuses_what_it_cannot_use(
         ("no file can be named 'a\\ud800b'", {"place": "a\ud800b"}),
         ("origin must be text, not int", {"origin": 5}),
         ("origin has 0 characters", {"origin": ""}),
-        (
-            "must have no spaces and no plus: 'example.com/payments'",
-            {"origin": "my ledger"},
-        ),
+        ("must have no spaces and no plus", {"origin": "my ledger"}),
         ("must have no spaces and no plus", {"origin": "a+b"}),
         ("service has 256 characters", {"service": "x" * 256}),
         ("clock must be an rml.Clock", {"clock": 5}),
@@ -632,7 +631,7 @@ def test_what_is_not_there_is_not_erased(ledger: Ledger) -> None:
     """A field without a commitment, and an entry that nobody knows."""
     made = ledger.append("a.b", world="RML3", facts={"x": 1}, personal={"email": "a"})
 
-    refused(
+    check_refused(
         ledger,
         lambda: ledger.erase(made.id, ["email", "x"], by="dpo", reason="law"),
         "has no erasable field 'x'; it has: email",

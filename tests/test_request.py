@@ -264,13 +264,13 @@ def test_fingerprints_are_stable_across_processes() -> None:
         ).stdout
         for seed in ("0", "1")
     }
-    colour: Any = enum.Enum("Colour", {"RED": "red"})
+    Colour: Any = enum.Enum("Colour", {"RED": "red"})  # noqa: N806 - its name is recorded
     content = {
         "order": _order_like("Order", "Line"),
         "when": datetime(2026, 1, 2),
         "id": UUID(int=5),
         "data": b"\xff",
-        "colour": colour.RED,
+        "colour": Colour.RED,
         "map": {3: 2**70, "a": [None, True, (1,)], "b": 1},
     }
     made = request("payment.charge", ("t", 1), ("a", 1), content)

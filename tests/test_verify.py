@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def written(folder: Path, size: int) -> Path:
     with Ledger(path, clock=clock, ids=SeededIds(), service="payments") as ledger:
         for number in range(size):
             clock.advance(1)
-            ledger.write(lambda draft, number=number: full(draft, number))
+            ledger.write(partial(full, number=number))
     return path
 
 
@@ -448,7 +449,7 @@ HALF = "CAST(substr(hashes, 1, 128) || zeroblob(8064) AS BLOB)"
         (256, "UPDATE tiles SET hashes = zeroblob(8192) WHERE place = 1"),
         (
             260,
-            "UPDATE tiles SET hashes = CAST(substr(hashes, 1, 128) || zeroblob(8064) AS BLOB) WHERE place = 1",
+            f"UPDATE tiles SET hashes = {HALF} WHERE place = 1",
         ),
         (0, "DELETE FROM tiles WHERE place = 0"),
         (600, "INSERT INTO tiles VALUES (0, 2, zeroblob(8192), zeroblob(32))"),

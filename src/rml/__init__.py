@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rml.clock import Clock, FrozenClock, SystemClock
     from rml.codec import DecodingError, EncodingError
     from rml.config import configure, current_ledger, use
-    from rml.context import surrounded
+    from rml.context import carried, surrounded
     from rml.effect.call import current_effect
     from rml.effect.errors import (
         CorrectionTargetError,
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from rml.incident.casefile import CaseFile, CaseStatus
     from rml.incident.escalation import Incident, boundary, escalate, suspect
     from rml.incident.hook import Escalation, Hook
+    from rml.incident.projection import Phase
+    from rml.incident.rule import CaseClosedError, StepRefusedError
     from rml.incident.severity import Sev
     from rml.ledger.draft import Draft, Receipt
     from rml.ledger.entry import Entry
@@ -76,6 +78,7 @@ __all__ = [
     "AppendUnknownError",
     "Attempt",
     "Case",
+    "CaseClosedError",
     "CaseFile",
     "CaseStatus",
     "Casebook",
@@ -117,6 +120,7 @@ __all__ = [
     "NotALedgerError",
     "NotInDoubtError",
     "OutcomeNotRecordedError",
+    "Phase",
     "Problem",
     "Receipt",
     "Reconciliation",
@@ -126,11 +130,13 @@ __all__ = [
     "Secret",
     "Sev",
     "Severity",
+    "StepRefusedError",
     "SystemClock",
     "UnknownIdError",
     "Verification",
     "World",
     "boundary",
+    "carried",
     "configure",
     "current_effect",
     "current_ledger",
@@ -151,7 +157,7 @@ _HOMES = {
     "rml.clock": ("Clock", "FrozenClock", "SystemClock"),
     "rml.codec": ("DecodingError", "EncodingError"),
     "rml.config": ("configure", "current_ledger", "use"),
-    "rml.context": ("surrounded",),
+    "rml.context": ("carried", "surrounded"),
     "rml.effect.call": ("current_effect",),
     "rml.effect.errors": (
         "CorrectionTargetError",
@@ -184,6 +190,8 @@ _HOMES = {
     "rml.incident.casefile": ("CaseFile", "CaseStatus"),
     "rml.incident.escalation": ("Incident", "boundary", "escalate", "suspect"),
     "rml.incident.hook": ("Escalation", "Hook"),
+    "rml.incident.projection": ("Phase",),
+    "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
     "rml.incident.severity": ("Sev",),
     "rml.ledger.draft": ("Draft", "Receipt"),
     "rml.ledger.entry": ("Entry",),

@@ -134,6 +134,8 @@ def utc_text(moment: datetime) -> str:
         ValueError: ``moment`` has no timezone, so nobody can say which moment it is, or it lies
             outside the years 1 to 9999.
     """
+    if moment.tzinfo is UTC:
+        return moment.isoformat("T", "microseconds")[:26] + "Z"
     offset = moment.utcoffset()
     if offset is None:
         message = f"the time {moment.isoformat()} has no timezone"

@@ -32,10 +32,26 @@ _ES6_PLAIN_MAX: Final = (
 )
 _ES6_PLAIN_MIN: Final = -6
 
-_encode = json.JSONEncoder(
-    sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-).encode
-_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
+    """Return a function that writes checked data.
+
+    ``JSONEncoder.encode`` makes a new C encoder for every value, which costs more than the values
+    of most entries; where there is one, it is made once.
+    """
+    plain = json.JSONEncoder(
+        sort_keys=sort_keys, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # a Python without it
+        return plain.encode
+    quote = json.encoder.encode_basestring
+    chunks = make(None, plain.default, quote, None, ":", ",", sort_keys, False, False)  # noqa: FBT003
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _encoder(sort_keys=True)
+_compact = _encoder(sort_keys=False)
 _quote = json.encoder.encode_basestring
 _ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ALWAYS_SIMPLE: Final = frozenset({str, bool, type(None)})

@@ -77,21 +77,21 @@ class Place:
             [sys.executable, "-c", WORKER, str(self.path), str(self.counter), where],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert worker.stdout is not None
-        assert f"{where}\n" == worker.stdout.readline()
+        if worker.stdout.readline() != f"{where}\n":
+            worker.kill()
+            pytest.fail(f"the worker never came there: {worker.communicate()}")
         return worker
 
     def killed_worker(self, where: str) -> None:
         """Start a worker and kill it where it stopped."""
         worker = self.worker(where)
         worker.send_signal(signal.SIGKILL)
-        assert worker.wait(60) == -signal.SIGKILL
-        for pipe in (worker.stdin, worker.stdout):
-            assert pipe is not None
-            pipe.close()
+        worker.communicate(timeout=60)
+        assert worker.returncode == -signal.SIGKILL
 
     @contextmanager
     def ledger(self, *, later: float = 0.0) -> Iterator[rml.Ledger]:

@@ -3,10 +3,11 @@
 import dataclasses
 import enum
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Union
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import attrs
 from hypothesis import example, given, settings
@@ -104,11 +105,15 @@ def shape(value: object) -> Any:
         return kind, [shape(getattr(value, n)) for n in names if n != "__weakref__"]
     if isinstance(value, list | tuple):
         return kind, [shape(item) for item in value]
+    if isinstance(value, datetime):
+        return kind, str(value), str(value.tzinfo), value.utcoffset()
     return kind, str(value) if isinstance(value, Decimal) else None
 
 
 @given(EXACT | ANY)
 @example(timedelta.max)
+@example(datetime(2040, 3, 11, 2, tzinfo=ZoneInfo("America/Los_Angeles")))
+@example(datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")))
 @example({"$": {"$": "v"}})
 @example({1: {2: (3,)}})
 def test_every_value_comes_back(value: object) -> None:

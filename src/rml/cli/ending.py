@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 import click
@@ -76,5 +77,5 @@ def _say(line: str) -> int:
 
 def _write_anything(stream: TextIO | None) -> None:
     """Let a stream of a narrow encoding write any text, escaped where it must be."""
-    if stream is not None and hasattr(stream, "reconfigure"):
+    if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")

@@ -15,8 +15,6 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import Enum
-from pathlib import PurePath
 from typing import Any, Final, TypeVar
 
 import click
@@ -75,8 +73,6 @@ def _visible(character: str) -> str:
 
 def word(value: object) -> str:
     """Return any recorded value as one line of neutral text: text as it is, the rest as JSON."""
-    if value is None:
-        return "-"
     if isinstance(value, datetime):
         return utc_text(value)
     if isinstance(value, str):
@@ -89,9 +85,9 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def paint(text: str, like: str | None = None) -> str:
+def paint(text: str) -> str:
     """Colour a word by its meaning; :func:`say` takes unwelcome colours out again."""
-    colour = COLOURS.get(like or text)
+    colour = COLOURS.get(text)
     return click.style(text, fg=colour) if colour else text
 
 
@@ -233,15 +229,7 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return utc_text(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Iterable):
-        return list(value)
-    return str(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)

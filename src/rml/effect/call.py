@@ -81,7 +81,7 @@ class Call:
         newest = self.ledger.newest(self.asked.effect)
         if newest is None:
             return Run(attempt=1, generation=1)
-        kept = replayed(newest, self.asked.content)
+        kept = replayed(newest, self.asked.matches)
         if kept is not None:
             return Replay(kept[0])
         return decide(self.ledger.look(self.asked.effect), self.asked, self.ledger.clock.now())

@@ -75,7 +75,7 @@ def decide(effect: Effect | None, request: Request, now: datetime) -> Decision:
         return Run(attempt=1, generation=1)
     if effect.request is None:
         return Refuse(_erased(effect))
-    if request.content != effect.request:
+    if not request.matches(effect.request):
         return Refuse(_mismatch(effect))
     match effect.state:
         case EffectState.NOT_DONE | EffectState.RETRYING:

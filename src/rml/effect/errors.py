@@ -1,4 +1,8 @@
-"""What a call with an idempotency key can be refused for."""
+"""What a call with an idempotency key can be refused for.
+
+The HTTP statuses follow the IETF draft of the Idempotency-Key header: 400 for a missing key, 422 for
+another request under the same key, 409 while a call is in flight; 409, too, where nobody knows.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,22 @@ class KeyMissingError(InvalidInputError):
     """The call has no usable idempotency key; nothing was done."""
 
     code = "IDEMPOTENCY_KEY_MISSING"
+    happened: ClassVar[bool | None] = False
+    http_status: ClassVar[int | None] = 400
 
 
 class FingerprintMismatchError(ClosedError):
     """The key was used before with another request; nothing was done."""
 
     code = "IDEMPOTENCY_FINGERPRINT_MISMATCH"
+    http_status: ClassVar[int | None] = 422
 
 
 class InFlightError(DialogError):
     """Another call with the same key is being carried out; nothing was done here."""
 
     code = "IDEMPOTENCY_IN_FLIGHT"
+    http_status: ClassVar[int | None] = 409
     happened: ClassVar[bool | None] = False
 
 
@@ -30,6 +38,7 @@ class InDoubtError(HistoryError):
     """Nobody knows whether the effect happened; a reconciler or a person has to decide."""
 
     code = "EFFECT_IN_DOUBT"
+    http_status: ClassVar[int | None] = 409
 
 
 class ResultUnavailableError(HistoryError):

@@ -37,8 +37,9 @@ from rml.effect.state import (
 )
 from rml.error import RmlError
 from rml.incident.hook import Escalation
+from rml.incident.marks import incident_of
 from rml.incident.opening import Signal, open_or_join
-from rml.ledger.draft import Draft
+from rml.ledger.draft import Draft, new_salt
 from rml.ledger.entry import check_text
 from rml.world import World
 
@@ -96,6 +97,7 @@ class Promise:
     """Everything that a call promises, worked out before anything is stored."""
 
     request: Request
+    fingerprint: str
     facts: dict[str, Any]
     personal: dict[str, Any]
     corrects: str | None
@@ -132,7 +134,7 @@ def promise(operation: Operation, asked: Request, arguments: Arguments) -> Promi
     target = (
         pick("corrects", operation.corrects, arguments) if operation.corrects is not None else None
     )
-    return Promise(asked, facts, personal, target)
+    return Promise(asked, asked.fingerprint(new_salt()), facts, personal, target)
 
 
 def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | Attempt:
@@ -149,7 +151,7 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
         "effect.intent",
         world=operation.world,
         facts=facts,
-        personal={**promised.personal, REQUEST: asked.content},
+        personal={**promised.personal, REQUEST: promised.fingerprint},
         corrects=_corrected(draft, promised.corrects),
         operation=asked.operation,
         scope=asked.scope,
@@ -201,8 +203,10 @@ def finish(
     late = lease is None or lease.owner != attempt.owner
     ending = outcome.ending
     escalation = None
-    if ending.escalates and not late:
+    incident = _told_inside(draft, attempt, outcome.error)
+    if ending.escalates and not late and incident is None:
         escalation = open_or_join(draft, _signal(attempt, outcome))
+        incident = escalation.incident
     draft.append(
         "effect.late" if late else ending.kind,
         world=World.RML3 if ending.escalates else operation.world,
@@ -210,9 +214,11 @@ def finish(
         personal=_outcome_values(promised, outcome),
         corrects=None if late else _corrected(draft, corrects),
         operation=attempt.operation,
+        scope=attempt.scope,
+        key=attempt.key,
         effect=attempt.id,
         attempt=attempt.attempt,
-        incident=escalation.incident if escalation is not None else None,
+        incident=incident,
     )
     if late:
         return Recorded(late=True)
@@ -221,6 +227,20 @@ def finish(
     else:
         draft.release(attempt.id)
     return Recorded(escalation=escalation)
+
+
+def _told_inside(draft: Draft, attempt: Attempt, error: BaseException | None) -> str | None:
+    """Return the incident that heard of an error since its attempt began, from an effect inside.
+
+    One error is one incident; but what an incident heard earlier, or in another ledger, about the
+    same exception or about one that was being handled, says nothing of this attempt.
+    """
+    incident = None if error is None else incident_of(error)
+    if incident is None:
+        return None
+    began = [e.index or 0 for e in draft.of_effect(attempt.id) if e.kind == "effect.intent"]
+    heard = draft.entries(incident=incident, newest_first=True, limit=1)
+    return incident if heard and (heard[0].index or 0) > began[-1] else None
 
 
 def _corrected(draft: Draft, target: str | None) -> str | None:
@@ -271,6 +291,8 @@ def doubt(draft: Draft, effect_id: str) -> tuple[Effect, Escalation | None]:
         world=World.RML3,
         facts={"why": "the lease ran out without an outcome"},
         operation=effect.operation,
+        scope=effect.scope,
+        key=effect.key,
         effect=effect.id,
         attempt=effect.attempt,
         incident=escalation.incident,
@@ -292,7 +314,8 @@ def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
     if isinstance(error, RmlError) and error.world is World.RML3:
         title, code, details = error.message, error.code, error.details
     else:
-        kind = summary_of(error)["type"] if error is not None else "nothing"
+        known = summary_of(error) if error is not None else {"type": "nothing"}
+        kind = known.get("code") or known["type"]
         title, code, details = (
             f"{attempt.operation} may have happened: it ended with {kind}",
             CODE_IN_DOUBT,
@@ -330,7 +353,7 @@ def _outcome_values(promised: Promise, outcome: Outcome) -> dict[str, Any]:
         and outcome.ending.kind == "effect.done"
         and outcome.why_no_value is None
     ):
-        return {REQUEST: promised.request.content, RESULT: outcome.value}
+        return {REQUEST: promised.fingerprint, RESULT: outcome.value}
     return {}
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 
-from rml.codec import canonical_json
+from rml.codec import canonical_json, canonical_texts
 from rml.effect.errors import DefinitionError, KeyMissingError
 from rml.effect.state import effect_id
 from rml.effect.values import to_typed
@@ -34,6 +34,15 @@ class Request:
     key: str
     effect: str
     content: str  # hex SHA-256 over the canonical typed arguments
+
+    def fingerprint(self, salt: str) -> str:
+        """Return what is recorded of the request: a salt, and the salted digest of its content."""
+        digest = hashlib.sha256(canonical_texts("rml/1/request", salt, self.content))
+        return f"{salt}.{digest.hexdigest()}"
+
+    def matches(self, fingerprint: str) -> bool:
+        """Say whether a recorded fingerprint is of this request."""
+        return self.fingerprint(fingerprint.partition(".")[0]) == fingerprint
 
 
 def binder(signature: inspect.Signature, name: str) -> Callable[..., dict[str, Any]]:

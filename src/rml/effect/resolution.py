@@ -66,6 +66,8 @@ def resolve(
         personal={} if result is NO_RESULT else {RESULT: to_typed(result, "result")},
         actor=by,
         operation=effect.operation,
+        scope=effect.scope,
+        key=effect.key,
         effect=effect_id,
         attempt=effect.attempt,
         incident=effect.incident,

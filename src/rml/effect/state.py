@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -128,7 +128,9 @@ def provider_key(effect: str, generation: int) -> str:
     return f"{effect}-{generation}"
 
 
-def replayed(newest: tuple[str, bytes | None] | None, request: str) -> tuple[Any] | None:
+def replayed(
+    newest: tuple[str, bytes | None] | None, matches: Callable[[str], bool]
+) -> tuple[Any] | None:
     """Return the typed result, in a tuple, if an effect's newest entry alone answers a request.
 
     That is so for almost every repetition: the newest entry is a kept result of the same request.
@@ -136,7 +138,7 @@ def replayed(newest: tuple[str, bytes | None] | None, request: str) -> tuple[Any
     if newest is None or newest[0] != "effect.done" or newest[1] is None:
         return None
     kept = json.loads(newest[1])
-    if RESULT not in kept or REQUEST not in kept or kept[REQUEST][1] != request:
+    if RESULT not in kept or REQUEST not in kept or not matches(kept[REQUEST][1]):
         return None
     return (kept[RESULT][1],)
 

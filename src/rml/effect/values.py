@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import importlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -153,11 +154,41 @@ def field_names(kind: type) -> list[str] | None:
     return None
 
 
+def _moment_text(value: datetime) -> str:
+    """Write a datetime with its offset, and its zone if it is of :mod:`zoneinfo` (RFC 9557)."""
+    key = getattr(value.tzinfo, "key", None) if _is_zone(value.tzinfo) else None
+    return f"{value.isoformat()}[{key}]" if key else value.isoformat()
+
+
+def _is_zone(zone: object) -> bool:
+    return type(zone).__name__ == "ZoneInfo" and type(zone).__module__ == "zoneinfo"
+
+
+def _moment(text: str) -> datetime:
+    """Read a datetime; the recorded offset says which of two equal readings of the clock is meant.
+
+    Where a zone is unknown, or its rules have changed since, the offset stands for it.
+    """
+    text, bracket, key = text.partition("[")
+    moment = datetime.fromisoformat(text)
+    if not bracket:
+        return moment
+    try:
+        zone = importlib.import_module("zoneinfo").ZoneInfo(key.removesuffix("]"))
+    except (LookupError, ValueError, OSError):  # not known on this machine
+        return moment
+    for fold in (0, 1):
+        zoned = moment.replace(tzinfo=zone, fold=fold)
+        if zoned.utcoffset() == moment.utcoffset():
+            return zoned
+    return moment
+
+
 _WRITERS: Final[dict[type, tuple[str, Callable[[Any], str]]]] = {
     Decimal: ("decimal", str),
     UUID: ("uuid", str),
     bytes: ("bytes", lambda value: base64.b64encode(value).decode()),
-    datetime: ("datetime", datetime.isoformat),
+    datetime: ("datetime", _moment_text),
     date: ("date", date.isoformat),
     time: ("time", time.isoformat),
     timedelta: ("timedelta", lambda value: str(value // timedelta(microseconds=1))),
@@ -168,7 +199,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "decimal": Decimal,
     "uuid": UUID,
     "bytes": lambda text: base64.b64decode(text, validate=True),
-    "datetime": datetime.fromisoformat,
+    "datetime": _moment,
     "date": date.fromisoformat,
     "time": time.fromisoformat,
     "timedelta": lambda micros: timedelta(microseconds=int(micros)),

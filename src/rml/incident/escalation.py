@@ -35,6 +35,7 @@ from rml.incident.marks import (
 )
 from rml.incident.occurrence import Occurrence, classify
 from rml.incident.opening import Signal, open_or_join
+from rml.incident.step import source_of
 from rml.incident.telling import tell
 from rml.ledger.draft import Draft
 from rml.ledger.entry import check_text
@@ -94,7 +95,7 @@ def escalate(
         InvalidInputError: names the value that cannot be recorded.
         NoLedgerError: no ledger is configured.
     """
-    source = _source(detected_by, {"type": "rml", "source": "escalate"})
+    source = _noticed(detected_by, {"type": "rml", "source": "escalate"})
     signal = _signal_of(problem, operation, source, gray=False)
     signal = attrs.evolve(signal, effect=effect, actor=by)
     return _escalate(signal, details, ledger, problem)
@@ -119,7 +120,7 @@ def suspect(
         kind = type(text).__name__
         message = f"a suspicion is told in words, not by {kind}; use rml.escalate for an exception"
         raise InvalidInputError(message)
-    source = _source(detected_by, {"type": "person", "source": by or "unknown"})
+    source = _noticed(detected_by, {"type": "person", "source": by or "unknown"})
     signal = _signal_of(text, operation, source, gray=True)
     return _escalate(attrs.evolve(signal, effect=effect, actor=by), details, ledger, text)
 
@@ -188,15 +189,8 @@ def _words(text: object) -> str:
     return text
 
 
-def _source(given: object, default: dict[str, str]) -> dict[str, str]:
-    if given is None:
-        return default
-    if not isinstance(given, Mapping) or "type" not in given:
-        message = "detected_by says what noticed it, such as {'type': 'cs_ticket', 'id': 'CS-1234'}"
-        raise InvalidInputError(message)
-    return {
-        check_text("detected_by", k): check_text(f"detected_by.{k}", v) for k, v in given.items()
-    }
+def _noticed(given: object, default: dict[str, str]) -> dict[str, str]:
+    return default if given is None else source_of(given)
 
 
 def _details(details: object) -> dict[str, Any]:

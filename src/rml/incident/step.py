@@ -30,7 +30,7 @@ def detected(detail: object, detected_by: object) -> dict[str, Any]:
     """Return the facts of a detection."""
     facts: dict[str, Any] = {"detail": said("detail", detail)}
     if detected_by is not None:
-        facts["detected_by"] = _source(detected_by)
+        facts["detected_by"] = source_of(detected_by)
     return facts
 
 
@@ -173,7 +173,7 @@ def _about(name: str, read: Callable[[Any], T], value: Any) -> T:
         raise InvalidInputError(f"{name}: {error.message}") from None
 
 
-def _source(given: object) -> dict[str, str]:
+def source_of(given: object) -> dict[str, str]:
     """Check what noticed a problem, as the case file has it."""
     if not isinstance(given, Mapping) or "type" not in given:
         message = "detected_by says what noticed it, such as {'type': 'cs_ticket', 'id': 'CS-1234'}"

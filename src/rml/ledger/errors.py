@@ -59,6 +59,18 @@ class LedgerCorruptError(HistoryError):
     action = Action.ESCALATE_HISTORY
 
 
+class SignatureError(ClosedError, ValueError):
+    """No trusted key has signed this text, or a signature does not fit it."""
+
+    code = "SIGNATURE_INVALID"
+
+
+class ProofError(ClosedError, ValueError):
+    """The proof does not show what it was asked to show."""
+
+    code = "PROOF_INVALID"
+
+
 class LimitError(InvalidInputError):
     """A value is larger than the ledger takes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -15,12 +14,17 @@ from rml.clock import Clock, IdSource, RandomIds, SystemClock, utc_text
 from rml.effect.resolution import resolve
 from rml.effect.state import Effect, EffectState, fold
 from rml.error import InvalidInputError
+from rml.ledger.checkpoint import ORIGIN_BYTES_MAX
 from rml.ledger.draft import Draft, Receipt, as_world, check_aware
 from rml.ledger.entry import Entry, check_kind, check_text
 from rml.ledger.errors import UnknownIdError
+from rml.ledger.notary import Notary
+from rml.ledger.note import SignerKey
+from rml.ledger.proof import ConsistencyProof, InclusionProof
 from rml.ledger.rows import Rows
 from rml.ledger.store import Opening, Query, Transaction, open_store, to_url
 from rml.ledger.verify import Verification, verify
+from rml.redact import Secret
 from rml.world import World
 
 T = TypeVar("T")
@@ -28,7 +32,6 @@ T = TypeVar("T")
 # How long a write waits for other writers, in seconds, unless the ledger is opened with another
 # value.
 TIMEOUT_SECONDS: Final = 10.0
-_ORIGIN_CHARACTERS_MAX: Final = 255
 UNSET: Final = object()
 
 
@@ -45,12 +48,15 @@ class Ledger:
         ids: where the ids of entries come from.
         timeout: seconds that a write waits for other writers.
         create: whether a missing ledger is created.
+        signer: the key that signs checkpoints, or its text; its name is the ledger's origin, also
+            that of a new ledger.
 
     A ledger may be shared between threads, and is a context manager that closes itself.
 
     Raises:
-        InvalidInputError: the place is no path or known URL, or the ledger there has another
-            origin.
+        InvalidInputError: the place is no path or known URL, the ledger there has another origin,
+            or the key is not this ledger's.
+        MissingExtraError: there is a key, and the extra ``sign`` is not installed.
         LedgerUnavailableError: it cannot be opened.
         NotALedgerError: something else is there.
         NewerFormatError: it was written by a later rml.
@@ -64,10 +70,13 @@ class Ledger:
         service: str | None = None,
         clock: Clock | None = None,
         ids: IdSource | None = None,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float | timedelta = TIMEOUT_SECONDS,
         create: bool = True,
+        signer: SignerKey | Secret[str] | str | None = None,
     ) -> None:
         self.url: str = to_url(place)
+        key = None if signer is None else _key(signer, origin)
+        origin = origin if key is None else key.name
         self.clock: Clock = SystemClock() if clock is None else _clock(clock)
         self._ids: IdSource = RandomIds() if ids is None else _id_source(ids)
         self.service: str | None = None if service is None else check_text("service", service)
@@ -82,6 +91,7 @@ class Ledger:
             timeout=self.timeout,
         )
         self._store = open_store(opening)
+        self._notary = Notary(self._store, key)
 
     # Writing --------------------------------------------------------------------------------------
 
@@ -141,7 +151,7 @@ class Ledger:
             )
         )
 
-    def write(self, work: Callable[[Draft], T], *, timeout: float | None = None) -> T:
+    def write(self, work: Callable[[Draft], T], *, timeout: float | timedelta | None = None) -> T:
         """Run ``work`` on a draft and make everything that it appended durable in one commit.
 
         ``work`` may be run again when the store has to start over: it must have no effect but on
@@ -204,7 +214,9 @@ class Ledger:
         check_text("by", by)
         check_text("reason", reason)
         names = [check_text("a name in fields", name) for name in _listed(fields)]
-        return self.write(lambda draft: erase(draft, entry_id, names, by, reason))
+        receipt = self.write(lambda draft: erase(draft, entry_id, names, by, reason))
+        self._store.scrub()
+        return receipt
 
     # Asking ---------------------------------------------------------------------------------------
 
@@ -341,9 +353,38 @@ class Ledger:
         return self._store.head().root.hex()
 
     def checkpoint(self) -> str:
-        """Return the text of a C2SP tlog-checkpoint: origin, size and root, unsigned."""
-        head = self._store.head()
-        return f"{self.origin}\n{head.size}\n{base64.b64encode(head.root).decode()}\n"
+        """Return origin, size and root as a C2SP tlog-checkpoint, signed if the ledger has a key.
+
+        Raises:
+            LedgerCorruptError: it would contradict the stored hashes, or a checkpoint that this
+                object has signed before; nothing is signed.
+        """
+        return self._notary.checkpoint()
+
+    def prove(self, entry_id: str) -> InclusionProof:
+        """Return the proof that an entry is in this ledger, which anybody can check offline.
+
+        It is against the present checkpoint, signed if the ledger has a key.
+
+        Raises:
+            UnknownIdError: there is no such entry.
+            LedgerCorruptError: the stored hashes do not show it.
+        """
+        return self._notary.prove(self.entry(entry_id))
+
+    def prove_consistency(self, old_size: int, new_size: int | None = None) -> ConsistencyProof:
+        """Return the proof that nothing was changed since the ledger had so many entries.
+
+        Args:
+            old_size: how many entries the older checkpoint says there were.
+            new_size: how many there are in the newer one; the present ones, if not given.
+
+        Raises:
+            InvalidInputError: the ledger has never had so many entries, or the sizes are the wrong
+                way around.
+            LedgerCorruptError: the stored hashes do not show it.
+        """
+        return self._notary.prove_consistency(old_size, new_size)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Recompute everything from the bytes and name the first bad entry.
@@ -481,12 +522,26 @@ def _state(state: object) -> EffectState:
 def _origin(origin: object) -> str:
     """Check an origin by the rules of a C2SP checkpoint's first line."""
     text = check_text("origin", origin)
-    if "+" in text or any(c.isspace() for c in text) or len(text) > _ORIGIN_CHARACTERS_MAX:
+    if "+" in text or any(c.isspace() for c in text) or len(text.encode()) > ORIGIN_BYTES_MAX:
         raise InvalidInputError(
-            f"origin {text!r:.80} must have no spaces and no plus sign, "
-            "such as 'example.com/payments'"
+            f"origin {text!r:.80} must have no spaces and no plus sign, and at most "
+            f"{ORIGIN_BYTES_MAX} bytes, such as 'example.com/payments'"
         )
     return text
+
+
+def _key(signer: object, origin: object) -> SignerKey:
+    """Check that a key is one, and that it signs for the ledger that is asked for."""
+    if not isinstance(signer, SignerKey | Secret | str):
+        message = f"signer must be a SignerKey or its text, not {type(signer).__name__}"
+        raise InvalidInputError(message)
+    key = signer if isinstance(signer, SignerKey) else SignerKey.from_text(signer)
+    if origin not in (None, key.name):
+        raise InvalidInputError(
+            f"the signer key is for {key.name!r:.80}, and the origin is {origin!r:.80}; "
+            "a ledger's key has its origin as name"
+        )
+    return key
 
 
 def _seconds(name: str, value: object) -> float:

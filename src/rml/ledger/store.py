@@ -161,8 +161,20 @@ class Store(Protocol):
         """Yield every stored tile by level and place, for verification."""
         ...
 
+    def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """Return the stored hashes of one level of tiles, fewer where there are no more.
+
+        Level 0 are the leaves' hashes; those of a higher level are the roots of the full tiles
+        below it.
+        """
+        ...
+
     def findings(self) -> list[tuple[str, str]]:
         """Return (code, detail) of what is wrong with the store, such as missing triggers."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave no copy of what was removed where this store can reach: no log, no free space."""
         ...
 
     def close(self) -> None:
@@ -193,8 +205,9 @@ def open_store(opening: Opening) -> Store:
     scheme = opening.url.partition(":")[0]
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in sorted(SCHEMES))
-        url = opening.url
-        message = f"no store knows the ledger URL {url!r:.200}; use a file's path or one of {known}"
+        message = (  # the rest of a URL may hold a password
+            f"no store knows the scheme {scheme!r:.80}; use a file's path or a URL with {known}"
+        )
         raise InvalidInputError(message)
     store: Store = importlib.import_module(SCHEMES[scheme]).open_store(opening)
     return store

@@ -45,8 +45,9 @@ class Problem:
     entry: str | None = None
 
     def __str__(self) -> str:
+        index = "" if self.index is None else f" {self.index}"
         name = f" ({self.entry})" if self.entry else ""
-        where = "" if self.index is None else f"entry {self.index}{name}: "
+        where = f"entry{index}{name}: " if index or name else ""
         return f"{where}{self.detail} [{self.code}]"
 
 

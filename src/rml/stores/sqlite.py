@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
@@ -89,9 +89,11 @@ class SqliteStore:
         self._path = path.absolute() if path is not None else None
         self._opening = opening
         self._closed = False
+        self._file: tuple[int, int] | None = None
         self._start()
         _stores.add(self)
         self.origin: str = self._recognise()
+        self._file = None if self._path is None else sqlite_file.identity(self._path)
 
     def _start(self) -> None:
         """Have no connections and locks yet: at first, and in a forked child."""
@@ -108,9 +110,10 @@ class SqliteStore:
         if self._path is not None:
             sqlite_file.check_place(self._path, create=self._opening.create)
         try:
-            if self._path is not None and not self._opening.create:
+            if self._path is not None and self._path.exists():
                 with self._reading() as reader:  # whatever is there, looking changes none of it
-                    return sqlite_file.recognise(reader, self._path, self._opening)
+                    if not (self._opening.create and sqlite_file.is_blank(reader)):
+                        return sqlite_file.recognise(reader, self._path, self._opening)
             connection = self._begin(time.monotonic() + self._opening.timeout)
             try:
                 origin = sqlite_file.recognise(connection, self._path, self._opening)
@@ -141,8 +144,8 @@ class SqliteStore:
         self._queue.append(waiting)
         self._await_turn(waiting, timeout)
         try:
-            if not waiting.done:
-                self._leader = threading.get_ident()
+            self._leader = threading.get_ident()
+            while not waiting.done:  # more may have been waiting than one commit takes
                 self._commit_waiting(waiting, deadline)
         finally:
             self._leader = None
@@ -164,11 +167,12 @@ class SqliteStore:
             except ValueError:
                 self._turn.acquire()  # somebody commits it right now: the answer is moments away
             else:
-                raise self._busy(timeout)
+                raise self._busy()
 
     def _commit_waiting(self, own: _Waiting, deadline: float) -> None:
         """Commit everything in the queue as one transaction; each work gets its result or error."""
         batch: list[_Waiting] = []
+        committing = False
         try:
             connection = self._begin(deadline)
             try:
@@ -181,6 +185,7 @@ class SqliteStore:
             except BaseException:
                 self._abandon(connection)
                 raise
+            committing = True
             self._commit(connection)
             self._frontier = frontier
         except Exception as error:  # noqa: BLE001 - raised again in the threads that wait for it
@@ -189,25 +194,40 @@ class SqliteStore:
                 self._queue.remove(own)
             for waiting in {id(w): w for w in [*batch, own]}.values():
                 waiting.error = waiting.error or explained
+            own.done = True
         except BaseException:
-            for waiting in batch:  # interrupted, nothing committed: the others wait for the next
-                if waiting is not own:
-                    waiting.error = None
-                    self._queue.append(waiting)
+            self._interrupted(own, batch, committing=committing)
             raise
         for waiting in batch:
             waiting.done = True
 
-    @staticmethod
-    def _run(waiting: _Waiting, transaction: SqliteTransaction, *, alone: bool) -> None:
+    def _interrupted(self, own: _Waiting, batch: list[_Waiting], *, committing: bool) -> None:
+        """Let the others wait for the next leader, unless their commit was already under way."""
+        with suppress(ValueError):
+            self._queue.remove(own)
+        for waiting in batch:
+            if waiting is own:
+                continue
+            waiting.error = None
+            if committing:
+                waiting.error = AppendUnknownError(
+                    "another thread was interrupted while committing"
+                )
+                waiting.done = True
+            else:
+                self._queue.append(waiting)
+
+    def _run(self, waiting: _Waiting, transaction: SqliteTransaction, *, alone: bool) -> None:
         if alone:
             waiting.result = waiting.work(transaction)
             return
         mark = transaction.mark()
         try:
             waiting.result = waiting.work(transaction)
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for it
-            waiting.error = error
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _in_main_thread():
+                raise  # Ctrl-C is this thread's, whoever's work it is in
+            waiting.error = self._explain(error) if isinstance(error, sqlite3.Error) else error
             transaction.back_to(mark)
         else:
             transaction.release()
@@ -215,17 +235,34 @@ class SqliteStore:
     def _begin(self, deadline: float) -> sqlite3.Connection:
         """Take the process's turn and the file's write lock; `_commit` or `_abandon` ends it."""
         if not self._turns.take(deadline):
-            raise self._busy(self._opening.timeout)
+            raise self._busy()
         try:
+            self._check_identity()
             if self._writer is None:
-                self._writer = sqlite_file.connect(self._path, create=self._opening.create)
+                self._writer = sqlite_file.connect(
+                    self._path,
+                    create=self._opening.create and self._file is None,
+                    wait=self._opening.timeout,
+                )
+                self._writer.execute("PRAGMA busy_timeout = 0")  # `_until` waits, call by call
                 if self._path is not None:
                     self._until(deadline, self._writer, "PRAGMA journal_mode = WAL")
+            if self._writer.in_transaction:  # an interrupt came before its end could be seen to
+                self._writer.rollback()
             self._until(deadline, self._writer, "BEGIN IMMEDIATE")
         except BaseException:
             self._turns.give_back()
             raise
         return self._writer
+
+    def _check_identity(self) -> None:
+        """Refuse to write into a file that has no name any more: nobody would find it again."""
+        if self._path is None or self._file in (None, sqlite_file.identity(self._path)):
+            return
+        raise LedgerUnavailableError(
+            f"the ledger {self._path} was removed or replaced while it was open; "
+            "nothing was recorded"
+        )
 
     def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> None:
         """Execute a statement, looking again while somebody holds the file, until the deadline."""
@@ -264,7 +301,7 @@ class SqliteStore:
 
     def _known_frontier(self, connection: sqlite3.Connection) -> Frontier:
         """Return the tree's edge, read anew when somebody else has appended."""
-        size, root = connection.execute("SELECT size, root FROM head").fetchone()
+        size, root = self._head(connection)
         if self._frontier.size != size or self._frontier.root() != root:
             self._frontier = sqlite_rows.read_frontier(connection, size)
             if self._frontier.root() != root:
@@ -287,7 +324,8 @@ class SqliteStore:
         """Lend a connection; in memory there is only one, so readers wait for writers."""
         self._check_usable()
         if self._path is None:
-            with self._turn:
+            own = self._leader == threading.get_ident()  # a work that looks around, in mid-commit
+            with nullcontext() if own else self._turn:
                 assert self._writer is not None
                 yield self._writer
             return
@@ -300,7 +338,10 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        self._readers.append(connection)
+        if self._closed:
+            connection.close()
+        else:
+            self._readers.append(connection)
 
     def _reader(self) -> sqlite3.Connection:
         try:
@@ -310,7 +351,7 @@ class SqliteStore:
         assert self._path is not None
         try:
             sqlite_file.check_place(self._path, create=False)
-            return sqlite_file.connect(self._path, create=False)
+            return sqlite_file.connect(self._path, create=False, wait=self._opening.timeout)
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
@@ -383,10 +424,14 @@ class SqliteStore:
     def head(self) -> Head:
         """Return the recorded size and root."""
         with self._reading() as connection:
-            row = connection.execute("SELECT size, root FROM head").fetchone()
+            return Head(*self._head(connection))
+
+    @staticmethod
+    def _head(connection: sqlite3.Connection) -> tuple[int, bytes]:
+        row: tuple[int, bytes] | None = connection.execute("SELECT size, root FROM head").fetchone()
         if row is None:
             raise LedgerCorruptError("the ledger's head is missing")
-        return Head(*row)
+        return row
 
     def rows(self) -> Iterator[Row]:
         """Yield every row of entries as stored."""
@@ -413,10 +458,35 @@ class SqliteStore:
         for row in rows:
             yield Tile(*row)
 
+    def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Return the stored hashes of one level."""
+        with self._reading() as connection:
+            return sqlite_rows.hashes(connection, level, start, stop)
+
     def findings(self) -> list[tuple[str, str]]:
         """Return what is wrong with the file itself."""
         with self._reading() as connection:
             return sqlite_file.findings(connection)
+
+    def scrub(self) -> None:
+        """Fold the write-ahead log into the file and empty it; free space is overwritten already.
+
+        A reader in the middle of an old view keeps its part of the log until the next time.
+        """
+        if self._path is None:
+            return
+        with self._turn:
+            if self._writer is None or not self._turns.take(
+                time.monotonic() + self._opening.timeout
+            ):
+                return
+            try:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise self._explain(error) from error
+            finally:
+                self._turns.give_back()
 
     # Ending --------------------------------------------------------------------------------------
 
@@ -425,18 +495,23 @@ class SqliteStore:
         self._closed = True
         if self._forked:
             return
+        if self._leader == threading.get_ident():
+            raise InvalidInputError("a ledger cannot be closed from inside its own transaction")
         while self._readers:
             self._readers.pop().close()
-        if self._writer is not None:
-            granted = self._turns.take(time.monotonic() + self._opening.timeout)
-            self._drop_writer()
-            if granted:
-                self._turns.give_back()
-        self._turns.close()
+        with self._turn:  # a commit that is under way ends first
+            if self._writer is not None:
+                granted = self._turns.take(time.monotonic() + self._opening.timeout)
+                self._drop_writer()
+                if granted:
+                    self._turns.give_back()
+            self._turns.close()
 
     def forked(self) -> None:
         """Take note of running in a forked child: the parent's connections are left alone."""
         self._forked = True
+        self._turns.close()  # else the child would keep its dead parent's turn
+        _inherited.append((self._writer, self._readers))
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -448,19 +523,25 @@ class SqliteStore:
                 )
             self._start()
 
-    def _busy(self, timeout: float) -> LedgerBusyError:
+    def _busy(self) -> LedgerBusyError:
         return LedgerBusyError(
-            f"the ledger {self._path} stayed busy for {timeout:g} s; "
+            f"the ledger {self._path} stayed busy until the deadline; "
             "nothing was recorded, try again"
         )
 
     def _explain(self, error: sqlite3.Error) -> Exception:
         if is_busy(error):
-            return self._busy(self._opening.timeout)
+            return self._busy()
         return explain(error, self._path)
 
 
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 _stores: WeakSet[SqliteStore] = WeakSet()
+# SQLite forbids even to close in a child what the parent opened, so a child keeps it for ever.
+_inherited: list[object] = []
 
 
 def _mark_forked() -> None:

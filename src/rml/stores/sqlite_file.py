@@ -29,11 +29,15 @@ _REASONS: Final = {
 }
 
 
-def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
-    """Return a connection with the ledger's settings; ``None`` is a database in memory."""
+def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connection:
+    """Return a connection with the ledger's settings; ``None`` is a database in memory.
+
+    It waits for others: even a reader has to while a log is recovered, or folded into the file by
+    its last user.
+    """
     target = ":memory:" if path is None else f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(
-        target, uri=path is not None, timeout=0, isolation_level=None, check_same_thread=False
+        target, uri=path is not None, timeout=wait, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA secure_delete = ON")
@@ -58,6 +62,21 @@ def check_place(path: Path, *, create: bool) -> None:
         raise LedgerUnavailableError(
             f"the folder {path.parent} does not exist; create it before opening a ledger in it"
         )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return which file a path names at present, if it names one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Say whether a database holds nothing and is nobody's yet."""
+    marked = connection.execute("PRAGMA application_id").fetchone()[0]
+    return not marked and connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def recognise(connection: sqlite3.Connection, path: Path | None, opening: Opening) -> str:

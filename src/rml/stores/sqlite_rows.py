@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rml.ledger.entry import COLUMNS, Entry, Sealed
 from rml.ledger.store import Lease, Query
-from rml.ledger.tree import TILE_HEIGHT, Frontier, row_widths
+from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
 
 _NAMES: Final = ", ".join(COLUMNS)
 _INSERT: Final = (
@@ -107,14 +107,30 @@ def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
     rows: list[list[bytes]] = []
     for level, width in enumerate(row_widths(size)):
         end = size >> (TILE_HEIGHT * level)
-        query = (
-            "SELECT leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
-            if level == 0
-            else f"SELECT root FROM tiles WHERE level = {level - 1} "
-            "AND place >= ? AND place < ? ORDER BY place"
-        )
-        rows.append([row[0] for row in connection.execute(query, (end - width, end))])
+        places = (end - width, end)
+        rows.append([row[0] for row in connection.execute(_level_query(level), places)])
     return Frontier(size, rows)
+
+
+def hashes(connection: sqlite3.Connection, level: int, start: int, stop: int) -> list[bytes]:
+    """Return the hashes of one level: a full tile as it was stored, others one by one."""
+    place, offset = divmod(start, TILE_WIDTH)
+    if offset == 0 and stop - start == TILE_WIDTH:
+        query = "SELECT hashes FROM tiles WHERE level = ? AND place = ?"
+        tile = connection.execute(query, (level, place)).fetchone()
+        if tile is not None:
+            return split_tile(tile[0])
+    return [row[0] for row in connection.execute(_level_query(level), (start, stop))]
+
+
+def _level_query(level: int) -> str:
+    """Return the query for the hashes of one level, from one place to another."""
+    if level == 0:
+        return "SELECT leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
+    return (
+        f"SELECT root FROM tiles WHERE level = {level - 1} "
+        "AND place >= ? AND place < ? ORDER BY place"
+    )
 
 
 class SqliteTransaction:

@@ -41,8 +41,8 @@ CREATE INDEX        entries_correlation ON entries (correlation) WHERE correlati
 CREATE TABLE tiles (
   level  INTEGER NOT NULL,
   place  INTEGER NOT NULL,
-  hashes BLOB NOT NULL,
   root   BLOB NOT NULL,
+  hashes BLOB NOT NULL,
   PRIMARY KEY (level, place)
 ) STRICT;
 

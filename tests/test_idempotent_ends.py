@@ -1,0 +1,793 @@
+"""Every way a handler can end, be waited for, be late, or go unrecorded; who is told."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import rml
+
+START = datetime(2026, 11, 20, 19, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> rml.FrozenClock:
+    """Return a clock that moves only when told to."""
+    return rml.FrozenClock(START)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: rml.FrozenClock
+) -> Iterator[rml.Ledger]:
+    """Return an empty ledger, verified when the test is over."""
+    place = "memory:" if request.param == "memory" else tmp_path / "ledger.db"
+    with rml.Ledger(place, clock=clock, service="tests") as made:
+        rml.configure(ledger=made)
+        yield made
+        assert made.verify().problems == ()
+
+
+class Charges:
+    """A handler whose ends are written down beforehand, and the attempts that it saw."""
+
+    def __init__(self, *ends: Any, **options: Any) -> None:
+        self.attempts: list[rml.Attempt] = []
+        ends_left = list(ends)
+
+        @rml.idempotent("payment.charge", **{"key": "payment_id", **options})
+        def charge(payment_id: Any, amount: Any = 5) -> Any:
+            self.attempts.append(rml.current_effect())
+            end = ends_left.pop(0) if ends_left else None
+            if isinstance(end, BaseException):
+                raise end
+            return end() if callable(end) else end
+
+        self.charge = charge
+
+    def __call__(self, payment_id: Any = "pay-1", amount: Any = 5) -> Any:
+        """Call the handler."""
+        return self.charge(payment_id, amount)
+
+    def fail(self, kind: type[BaseException], payment_id: Any = "pay-1", amount: Any = 5) -> Any:
+        """Call, and return the error."""
+        with pytest.raises(kind) as caught:
+            self.charge(payment_id, amount)
+        return caught.value
+
+    @property
+    def count(self) -> int:
+        """How often the handler ran."""
+        return len(self.attempts)
+
+
+def kinds(ledger: rml.Ledger) -> list[str]:
+    """Return the kinds of all entries, in order."""
+    return [entry.kind for entry in ledger.entries()]
+
+
+def the_effect(ledger: rml.Ledger) -> rml.Effect:
+    """Return the ledger's only effect."""
+    (effect,) = ledger.effects()
+    return effect
+
+
+def doubtful(ledger: rml.Ledger) -> list[str]:
+    """Return the keys in doubt."""
+    return [effect.key for effect in ledger.in_doubt()]
+
+
+FAILED = rml.DialogError("no", action=rml.Action.START_COMPENSATION)
+
+
+# Every way to end ------------------------------------------------------------------------------
+
+
+def test_an_error_of_the_closed_world_may_be_tried_again(ledger: rml.Ledger) -> None:
+    """Nothing left the room: not done, and the attempt is recorded."""
+    charges = Charges(rml.ClosedError("no stock"), "value")
+
+    charges.fail(rml.ClosedError)
+    assert rml.EffectState.NOT_DONE is the_effect(ledger).state
+    assert charges() == "value"
+    assert [1, 2] == [attempt.attempt for attempt in charges.attempts]
+    assert ["effect.intent", "effect.not_done", "effect.intent", "effect.done"] == kinds(ledger)
+
+
+def test_a_retry_with_a_key_that_the_provider_knows(ledger: rml.Ledger) -> None:
+    """The same provider key is sent again, until it is done."""
+    ends = [rml.DialogError("lost"), rml.DialogError("lost again"), "value"]
+    charges = Charges(*ends, provider_idempotent=True)
+
+    charges.fail(rml.DialogError)
+    assert rml.EffectState.RETRYING is the_effect(ledger).state
+    charges.fail(rml.DialogError)
+    assert charges() == "value"
+    assert len({attempt.provider_key for attempt in charges.attempts}) == 1
+
+
+def test_a_retry_that_the_provider_would_not_recognise_is_doubt(ledger: rml.Ledger) -> None:
+    """It may have happened: refused until somebody has decided."""
+    charges = Charges(rml.DialogError("lost"), "value")
+
+    charges.fail(rml.DialogError)
+    charges.fail(rml.InDoubtError)
+    assert charges.count == 1
+    assert ["pay-1"] == doubtful(ledger)
+
+
+def test_a_certain_refusal_may_be_tried_again_under_a_new_provider_key(ledger: rml.Ledger) -> None:
+    """A provider that remembers refusals would repeat it for the same key."""
+    declined = rml.DialogError("declined", happened=False)
+    charges = Charges(declined, rml.ClosedError("local"), "value", provider_idempotent=True)
+    charges.fail(rml.DialogError)
+    charges.fail(rml.ClosedError)
+    charges()
+    first, second, third = [attempt.provider_key for attempt in charges.attempts]
+
+    assert first != second
+    assert second == third
+
+
+def test_a_failure_to_be_compensated_is_the_same_failure_again(ledger: rml.Ledger) -> None:
+    """Final: later callers get it too, with code, details and all."""
+    before = rml.DialogError(
+        "sold out", code="SOLD_OUT", action=rml.Action.START_COMPENSATION, details={"left": 0}
+    )
+    charges = Charges(before)
+
+    assert charges.fail(rml.DialogError) is before
+    again = charges.fail(rml.DialogError)
+    assert before.to_dict() == again.to_dict()
+    assert rml.EffectState.FAILED is the_effect(ledger).state
+    assert charges.count == 1
+    assert "incident.opened" not in kinds(ledger)
+
+
+class MoneyMovedError(rml.HistoryError):
+    """Money moved to a place where it should not be."""
+
+    code = "MONEY_MOVED"
+
+
+def test_history_opens_an_incident_and_is_the_same_failure_again(ledger: rml.Ledger) -> None:
+    """Entry and incident are one commit; a replay gives the same class of error."""
+    charges = Charges(MoneyMovedError(details={"account": 7}))
+
+    error = charges.fail(MoneyMovedError)
+    again = charges.fail(MoneyMovedError)
+
+    assert error.to_dict() == again.to_dict()
+    assert ["effect.intent", "incident.opened", "effect.history"] == kinds(ledger)
+    assert the_effect(ledger).incident == "INC-2026-0001"
+    assert any("INC-2026-0001" in note for note in error.__notes__)
+
+
+class _UnprintableError(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        TimeoutError(),
+        ValueError("bug"),
+        _UnprintableError(),
+        KeyboardInterrupt(),
+        SystemExit(1),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        ExceptionGroup("several", [ValueError()]),
+        StopIteration(5),
+        RecursionError(),
+        MemoryError(),
+        rml.LedgerBusyError(),
+        rml.InvalidInputError("a mistake made after the charge"),
+        rml.ClosedError("who knows", happened=None),
+    ],
+    ids=lambda end: type(end).__name__,
+)
+def test_everything_else_is_doubt(ledger: rml.Ledger, end: BaseException) -> None:
+    """The caller sees the very exception; the effect is in doubt, and an incident is open."""
+    charges = Charges(end)
+
+    assert charges.fail(type(end)) is end
+    error = charges.fail(rml.InDoubtError)
+    assert error.details["incident"] == "INC-2026-0001"
+    assert charges.count == 1
+    assert ["pay-1"] == doubtful(ledger)
+    assert ["effect.intent", "incident.opened", "effect.in_doubt"] == kinds(ledger)
+
+
+def test_an_error_that_says_that_it_happened_is_done(ledger: rml.Ledger) -> None:
+    """There is no value to give again, so later calls are told that it is done."""
+    charges = Charges(rml.DialogError("receipt not printed", happened=True))
+
+    charges.fail(rml.DialogError)
+    assert rml.EffectState.DONE is the_effect(ledger).state
+    charges.fail(rml.ResultUnavailableError)
+    assert charges.count == 1
+
+
+def test_an_error_of_strange_make_is_recorded(ledger: rml.Ledger) -> None:
+    """Its class takes no notes and no attributes; the caller still sees it, and nothing else."""
+
+    class ClosedShutError(Exception):
+        __slots__ = ()
+
+        def add_note(self, note: str) -> None:
+            raise TypeError
+
+    end = ClosedShutError()
+    charges = Charges(end)
+
+    assert charges.fail(ClosedShutError) is end
+    assert ["pay-1"] == doubtful(ledger)
+
+
+def test_an_error_whose_text_is_no_unicode_is_recorded(ledger: rml.Ledger) -> None:
+    """Message and details are made fit before they are kept."""
+    charges = Charges(rml.HistoryError("\ud800", details={"\ud800": "\ud800"}))
+
+    charges.fail(rml.HistoryError)
+    assert rml.EffectState.HISTORY is the_effect(ledger).state
+
+
+def test_an_exception_that_was_raised_before_is_escalated_again(
+    ledger: rml.Ledger, tmp_path: Path
+) -> None:
+    """One object, raised for two keys and in two ledgers: each doubt is heard of, by its own."""
+    told: list[rml.Escalation] = []
+    rml.configure(hooks=[told.append])
+    end = TimeoutError("made once, raised often")
+    charges = Charges(end, end, end)
+    charges.fail(TimeoutError, "a")
+    charges.fail(TimeoutError, "b")
+    with rml.Ledger(tmp_path / "other.db") as other, rml.use(ledger=other):
+        charges.fail(TimeoutError, "c")
+        assert ["effect.intent", "incident.opened", "effect.in_doubt"] == kinds(other)
+
+    assert [1, 2, 1] == [escalation.count for escalation in told]
+
+
+def test_a_doubt_that_arises_while_another_is_handled_is_its_own(ledger: rml.Ledger) -> None:
+    """A refund that is lost while a lost charge is being handled opens an incident of its own."""
+    told: list[rml.Escalation] = []
+    rml.configure(hooks=[told.append])
+    charges = Charges(TimeoutError("charge"))
+
+    @rml.idempotent("payment.refund", key="key")
+    def refund(key: str) -> None:
+        raise TimeoutError("refund")
+
+    def charge_or_refund() -> None:
+        try:
+            charges()
+        except TimeoutError:
+            refund("r")
+
+    with pytest.raises(TimeoutError, match="refund"):
+        charge_or_refund()
+
+    operations = ["payment.charge", "payment.refund"]
+    assert operations == [escalation.operation for escalation in told]
+    assert ["INC-2026-0001", "INC-2026-0002"] == [effect.incident for effect in ledger.effects()]
+
+
+def test_one_error_through_two_effects_is_one_incident(ledger: rml.Ledger) -> None:
+    """What ends the inner effect and then the outer one is told once; both are in doubt."""
+    told: list[rml.Escalation] = []
+    rml.configure(hooks=[told.append])
+    inner = Charges(TimeoutError("lost"))
+
+    @rml.idempotent("order.place", key="key")
+    def outer(key: str) -> None:
+        inner()
+
+    with pytest.raises(TimeoutError):
+        outer("o")
+
+    assert [("payment.charge", 1)] == [(one.operation, one.count) for one in told]
+    assert ["o", "pay-1"] == sorted(doubtful(ledger))
+    assert {"INC-2026-0001"} == {effect.incident for effect in ledger.in_doubt()}
+
+
+def test_doubts_of_one_kind_join_one_incident(ledger: rml.Ledger) -> None:
+    """One problem is one incident, counted."""
+    charges = Charges(*[TimeoutError() for _ in range(3)])
+    for n in range(3):
+        charges.fail(TimeoutError, f"k{n}")
+
+    assert {"INC-2026-0001"} == {effect.incident for effect in ledger.in_doubt()}
+    assert [2, 3] == [entry.facts["count"] for entry in ledger.entries(kind="incident.joined")]
+
+
+# What is still to be run -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "generator", "async generator", "task"])
+def test_a_plain_function_that_returns_what_is_still_to_run(ledger: rml.Ledger, kind: str) -> None:
+    """It is refused, closed, and stands in doubt: part of it may have run."""
+
+    async def coroutine() -> None: ...
+
+    def generator() -> Iterator[int]:
+        yield 1
+
+    async def async_generator() -> Any:
+        yield 1
+
+    made = {
+        "coroutine": coroutine,
+        "generator": generator,
+        "async generator": async_generator,
+        "task": lambda: asyncio.ensure_future(coroutine()),
+    }[kind]
+    charges = Charges(made)
+
+    async def call() -> None:
+        error = charges.fail(rml.DefinitionError)
+        assert "make it async def" in str(error)
+
+    asyncio.run(call())
+
+    assert ["pay-1"] == doubtful(ledger)
+    assert charges.count == 1
+
+
+def test_generators_are_refused_at_definition() -> None:
+    """Their effect has no single end."""
+
+    def generator(key: str) -> Iterator[int]:
+        yield 1
+
+    async def async_generator(key: str) -> Any:
+        yield 1
+
+    for handler in (generator, async_generator):
+        with pytest.raises(rml.DefinitionError, match="decorates a generator"):
+            rml.idempotent("a.b", key="key")(handler)
+
+
+# Duplicates in flight --------------------------------------------------------------------------
+
+
+def in_other_thread(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread without our context; return its value or raise its error."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((function(), None))
+        except BaseException as error:  # noqa: BLE001
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def test_a_duplicate_in_flight_is_refused_at_once(ledger: rml.Ledger) -> None:
+    """It is told how long the lease lasts, and leaves the owner alone."""
+    errors: list[rml.RmlError] = []
+    charges = Charges(lambda: in_other_thread(duplicate), lease=30)
+
+    def duplicate() -> str:
+        errors.append(charges.fail(rml.InFlightError))
+        return "value"
+
+    assert charges() == "value"
+    assert [30.0] == [error.retry_after for error in errors]
+    assert charges.count == 1
+    assert charges() == "value"
+
+
+def _patient(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], object]) -> None:
+    """Replace the sleep between two looks."""
+    replacement = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr("rml.effect.idempotent.time", replacement)
+
+
+@pytest.mark.parametrize("end", ["value", FAILED, rml.HistoryError("moved")], ids=str)
+def test_a_waiter_gets_the_owners_value_or_failure(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    """Both callers get the same; the handler runs once."""
+    inside, waiting, ended = (threading.Event() for _ in range(3))
+
+    def handler() -> Any:
+        inside.set()
+        assert waiting.wait(60)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    def pause(seconds: float) -> None:
+        waiting.set()
+        assert ended.wait(60)
+
+    _patient(monkeypatch, pause)
+    charges = Charges(handler, wait=60)
+    got: dict[str, Any] = {}
+
+    def call(who: str) -> None:
+        try:
+            got[who] = charges()
+        except rml.RmlError as error:
+            got[who] = error.to_dict()
+        if who == "owner":
+            ended.set()
+
+    owner = threading.Thread(target=call, args=["owner"])
+    owner.start()
+    assert inside.wait(60)
+    call("waiter")
+    owner.join()
+
+    assert got["owner"] == got["waiter"]
+    assert charges.count == 1
+
+
+def test_a_waiter_gives_up_without_touching_the_owner(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learns that the other is still at it."""
+    elapsed = [0.0]
+    replacement = SimpleNamespace(
+        monotonic=lambda: elapsed[0], sleep=lambda _: elapsed.append(elapsed.pop() + 1)
+    )
+    monkeypatch.setattr("rml.effect.idempotent.time", replacement)
+    charges = Charges(lambda: in_other_thread(lambda: charges.fail(rml.InFlightError)), wait=5)
+
+    charges()
+
+    assert elapsed == [5.0]
+    assert rml.EffectState.DONE is the_effect(ledger).state
+
+
+def test_a_waiter_finds_the_owner_lost(
+    ledger: rml.Ledger, clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the lease runs out while waiting, the effect is in doubt, not taken over."""
+    _patient(monkeypatch, lambda _: clock.advance(61))
+    seen: list[rml.RmlError] = []
+
+    def handler() -> str:
+        in_other_thread(lambda: seen.append(charges.fail(rml.InDoubtError)))
+        return "too late"
+
+    charges = Charges(handler, wait=3600)
+    charges.fail(rml.InDoubtError)
+
+    assert seen[0].details["incident"] == "INC-2026-0001"
+    assert charges.count == 1
+    assert ["effect.intent", "incident.opened", "effect.in_doubt", "effect.late"] == kinds(ledger)
+    assert ["pay-1"] == doubtful(ledger)
+
+
+def test_many_threads_one_key(ledger: rml.Ledger) -> None:
+    """However many begin at once, one runs; the others wait for its value."""
+    charges = Charges("value", wait=60)
+    barrier = threading.Barrier(6)
+    got: list[Any] = []
+
+    def call() -> None:
+        barrier.wait()
+        got.append(charges())
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ["value"] * 6 == got
+    assert charges.count == 1
+    assert ["effect.intent", "effect.done"] == kinds(ledger)
+
+
+# Leases ----------------------------------------------------------------------------------------
+
+
+def test_a_late_finisher_changes_nothing_that_was_decided(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """Its outcome is recorded as late; the decision stands; its caller learns it."""
+
+    def slow() -> str:
+        clock.advance(61)
+        assert ["pay-1"] == doubtful(ledger)
+        (effect,) = ledger.in_doubt()
+        ledger.resolve(effect.id, happened=False, by="ada", reason="no charge at the provider")
+        return "late value"
+
+    charges = Charges(slow, "second value")
+
+    error = charges.fail(rml.InDoubtError)
+    assert "after its lease was lost" in error.message
+    assert ["effect.intent", "effect.resolved", "effect.late"] == kinds(ledger)
+    (late,) = ledger.entries(kind="effect.late")
+    assert late.facts["outcome"] == "effect.done"
+    assert rml.EffectState.NOT_DONE is the_effect(ledger).state
+    assert charges() == "second value"
+
+
+def test_a_late_failure_is_recorded_as_late(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """The caller sees the handler's own exception, with a note."""
+
+    def slow() -> str:
+        clock.advance(61)
+        in_other_thread(lambda: charges.fail(rml.InDoubtError))
+        raise rml.ClosedError("nothing happened")
+
+    charges = Charges(slow)
+
+    error = charges.fail(rml.ClosedError)
+    assert any("recorded as late" in note for note in error.__notes__)
+    assert rml.EffectState.IN_DOUBT is the_effect(ledger).state
+    assert charges.count == 1
+
+
+def test_a_lease_that_ran_out_unnoticed_harms_nobody(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """Slow is not dead: if nobody doubted it meanwhile, its outcome counts."""
+
+    def slow() -> str:
+        clock.advance(3600)
+        return "value"
+
+    charges = Charges(slow)
+
+    assert charges() == "value"
+    assert charges() == "value"
+
+
+def test_an_attempt_before_the_last_is_late(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """Fenced by its owner's token: it cannot end the attempt of another."""
+
+    def slow() -> str:
+        clock.advance(61)
+        (effect,) = ledger.in_doubt()
+        ledger.resolve(effect.id, happened=False, by="ada", reason="seen at the provider")
+        assert in_other_thread(charges) == "second"
+        return "first"
+
+    charges = Charges(slow, "second")
+    charges.fail(rml.InDoubtError)
+
+    assert charges() == "second"
+    assert charges.count == 2
+
+
+def test_a_clock_that_steps_back_runs_nothing_again(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """Order comes from the index alone."""
+    charges = Charges("value")
+    charges()
+    clock.set(START - timedelta(days=400))
+
+    assert charges() == "value"
+
+
+def test_a_hook_that_decides_at_once_is_obeyed(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """Between the doubt and the second look somebody may have decided that it did not happen."""
+
+    def decide(escalation: rml.Escalation) -> None:
+        assert escalation.effect is not None
+        ledger.resolve(escalation.effect, happened=False, by="hook", reason="the provider says so")
+
+    rml.configure(hooks=[decide])
+
+    def slow() -> str:
+        clock.advance(61)
+        return str(in_other_thread(charges))
+
+    charges = Charges(slow, "second")
+
+    charges.fail(rml.InDoubtError)
+    assert charges() == "second"
+    assert charges.count == 2
+
+
+# When the ledger fails -------------------------------------------------------------------------
+
+
+class Fault:
+    """A store whose commits fail from a given one on."""
+
+    def __init__(self, ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error: BaseException | None = None
+        self.after = 0
+        store: Any = ledger._store
+        write = store.write
+
+        def broken(*args: Any, **kwargs: Any) -> Any:
+            self.after -= 1
+            if self.error is not None and self.after < 0:
+                raise self.error
+            return write(*args, **kwargs)
+
+        monkeypatch.setattr(store, "write", broken)
+
+
+def test_without_a_ledger_nothing_runs() -> None:
+    """The intent could not be recorded."""
+    charges = Charges()
+
+    charges.fail(rml.NoLedgerError)
+
+    assert charges.count == 0
+
+
+def test_a_closed_ledger_runs_nothing(tmp_path: Path) -> None:
+    """Unavailable before the intent: certainly not done."""
+    ledger = rml.Ledger(tmp_path / "ledger.db")
+    ledger.close()
+    charges = Charges(ledger=ledger)
+
+    assert charges.fail(rml.LedgerUnavailableError).happened is False
+    assert charges.count == 0
+
+
+@pytest.mark.parametrize(
+    "error", [rml.LedgerUnavailableError(), rml.LedgerBusyError(), rml.AppendUnknownError()]
+)
+def test_an_intent_that_fails_runs_nothing(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, error: rml.RmlError
+) -> None:
+    """The handler is not called, the caller sees why; when the store is back, all is as before."""
+    fault = Fault(ledger, monkeypatch)
+    fault.error = error
+    charges = Charges("value")
+
+    assert charges.fail(type(error)) is error
+    assert charges.count == 0
+    fault.error = None
+    assert charges() == "value"
+
+
+def test_an_outcome_that_cannot_be_recorded_becomes_doubt(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, clock: rml.FrozenClock
+) -> None:
+    """The caller is told that it happened; all others that it is in flight, later in doubt."""
+    fault = Fault(ledger, monkeypatch)
+    fault.error, fault.after = rml.LedgerUnavailableError(), 1
+    charges = Charges("value")
+
+    error = charges.fail(rml.OutcomeNotRecordedError)
+    assert error.happened is True
+    assert isinstance(error.__cause__, rml.LedgerUnavailableError)
+    fault.error = None
+    charges.fail(rml.InFlightError)
+    clock.advance(61)
+    charges.fail(rml.InDoubtError)
+    assert ["pay-1"] == doubtful(ledger)
+    assert charges.count == 1
+
+
+def test_a_failure_that_cannot_be_recorded_is_what_the_caller_sees(
+    ledger: rml.Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: rml.FrozenClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Even an exception that says "not done" becomes doubt when it could not be written down."""
+    fault = Fault(ledger, monkeypatch)
+    fault.error, fault.after = rml.LedgerUnavailableError(), 1
+    end = rml.ClosedError("no")
+    charges = Charges(end)
+
+    with caplog.at_level(logging.CRITICAL, logger="rml"):
+        assert charges.fail(rml.ClosedError) is end
+    assert any("could not be recorded: LedgerUnavailableError" in note for note in end.__notes__)
+    fault.error = None
+    clock.advance(61)
+    charges.fail(rml.InDoubtError)
+    assert charges.count == 1
+
+
+def test_an_interrupt_while_recording_becomes_doubt(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, clock: rml.FrozenClock
+) -> None:
+    """Control-C between effect and record: the interrupt goes through, nothing runs again."""
+    fault = Fault(ledger, monkeypatch)
+    fault.error, fault.after = KeyboardInterrupt(), 1
+    charges = Charges("value")
+
+    charges.fail(KeyboardInterrupt)
+    fault.error = None
+    clock.advance(61)
+    charges.fail(rml.InDoubtError)
+    assert charges.count == 1
+
+
+# Hooks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [ValueError("hook"), SystemExit(1), KeyboardInterrupt()])
+def test_a_hook_that_raises_harms_nobody(ledger: rml.Ledger, end: BaseException) -> None:
+    """The caller sees the handler's exception; the hook's failure is an entry; others run."""
+    told: list[rml.Escalation] = []
+
+    def hook(escalation: rml.Escalation) -> None:
+        raise end
+
+    rml.configure(hooks=[hook, told.append])
+    charges = Charges(TimeoutError("lost"))
+
+    charges.fail(TimeoutError)
+    assert ["INC-2026-0001"] == [escalation.incident for escalation in told]
+    assert told[0].gray
+    assert told[0].effect == the_effect(ledger).id
+    assert kinds(ledger)[-1] == "incident.hook_failed"
+
+
+def test_hooks_hear_of_a_lost_worker_once(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """Whoever finds the doubt tells; later callers are refused quietly."""
+    told: list[rml.Escalation] = []
+    rml.configure(hooks=[told.append])
+
+    def slow() -> None:
+        clock.advance(61)
+        for _ in range(3):
+            in_other_thread(lambda: charges.fail(rml.InDoubtError))
+
+    charges = Charges(slow)
+    charges.fail(rml.InDoubtError)
+
+    assert [(True, 1)] == [(escalation.opened, escalation.count) for escalation in told]
+
+
+def test_a_refusal_whose_incident_is_known_is_not_escalated_again(ledger: rml.Ledger) -> None:
+    """A boundary that it crosses adds nothing to the incident."""
+    charges = Charges(TimeoutError())
+    charges.fail(TimeoutError)
+    size = ledger.size
+
+    with pytest.raises(rml.InDoubtError), rml.boundary("checkout"):
+        charges()
+
+    assert size == ledger.size
+
+
+def test_a_replayed_failure_of_history_is_not_escalated_again(ledger: rml.Ledger) -> None:
+    """Whoever calls again and again adds nothing to the incident."""
+    charges = Charges(MoneyMovedError())
+    charges.fail(MoneyMovedError)
+    size = ledger.size
+
+    with pytest.raises(MoneyMovedError), rml.boundary("checkout"):
+        charges()
+
+    assert size == ledger.size
+
+
+def test_details_of_a_failure_hide_it_from_no_boundary(ledger: rml.Ledger) -> None:
+    """A member of its details that is called "incident" is not ours."""
+    end = rml.DialogError("no", action=rml.Action.START_COMPENSATION, details={"incident": "x"})
+    charges = Charges(end)
+    charges.fail(rml.DialogError)
+    size = ledger.size
+
+    with pytest.raises(rml.DialogError), rml.boundary("checkout"):
+        charges()
+
+    assert size < ledger.size

@@ -1,0 +1,267 @@
+"""The hand-written reference is complete: every error, every kind and its facts, every column."""
+
+import ast
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import rml
+from rml.error import RmlError
+from rml.ledger.ledger import RESERVED_KINDS
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+SOURCE = ROOT / "src" / "rml"
+SECTION = re.compile(r"^### (?P<head>.*)\n(?P<body>(?:(?!^##).*\n)*)", re.MULTILINE)
+
+
+def page(name: str) -> str:
+    """Return a page of the reference."""
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def sections(name: str) -> dict[str, str]:
+    """Return a page's third-level sections by the name in their heading."""
+    found = SECTION.finditer(page(name))
+    return {match["head"].strip("`"): match["body"] for match in found}
+
+
+def words(text: str) -> set[str]:
+    """Return what stands in backticks."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+# ---------------------------------------------------------------------------------------- errors
+
+
+def library_errors() -> list[type[RmlError]]:
+    """Return the error classes that the front door offers."""
+    offered = [getattr(rml, name) for name in rml.__all__]
+    return [one for one in offered if isinstance(one, type) and issubclass(one, RmlError)]
+
+
+def row_of(kind: type[RmlError]) -> str:
+    """Return how the row of an error begins."""
+    tags = kind.declared_tags()
+    happened = f"`{kind().happened}`"
+    return (
+        f"| `rml.{kind.__name__}` | `{kind.code}` | {tags['world'].value} "
+        f"| `{tags['action'].value}` | {happened} | "
+    )
+
+
+def test_every_error_has_a_row_that_is_true() -> None:
+    """Class, code, world, action and what it knows of the effect."""
+    text = page("errors.md")
+
+    assert [] == [row for row in map(row_of, library_errors()) if text.count(row) != 1]
+
+
+def test_every_row_is_an_error_of_the_front_door() -> None:
+    """The page names nothing that has gone, and everybody can catch what it names."""
+    named = re.findall(r"^\| `rml\.(\w+)`", page("errors.md"), re.MULTILINE)
+
+    assert sorted(kind.__name__ for kind in library_errors()) == sorted(named)
+
+
+# ----------------------------------------------------------------------------------------- kinds
+
+
+def kinds_in_the_source() -> set[str]:
+    """Return every text of the source that is a kind of the library's own."""
+    kind = re.compile(rf"({'|'.join(sorted(RESERVED_KINDS - {'rml'}))})\.[a-z_]+")
+    texts = (
+        node.value
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return {text for text in texts if kind.fullmatch(text)}
+
+
+def documented_kinds() -> dict[str, str]:
+    """Return the sections of the page that are about a kind."""
+    return {name: body for name, body in sections("kinds.md").items() if "." in name}
+
+
+def test_every_kind_has_a_section() -> None:
+    """The page lists the kinds that the source records, and no others."""
+    assert kinds_in_the_source() == documented_kinds().keys()
+
+
+class Declined(rml.DialogError):
+    """Declined."""
+
+    code = "TEST_DECLINED"
+    happened = False
+
+
+class Unclear(rml.DialogError):
+    """Unclear."""
+
+    code = "TEST_UNCLEAR"
+
+
+class Useless(rml.DialogError):
+    """Useless."""
+
+    code = "TEST_USELESS"
+    action = rml.Action.START_COMPENSATION
+
+
+class Certain(rml.DialogError):
+    """Certain."""
+
+    code = "TEST_CERTAIN"
+    happened = True
+
+
+class Hurt(rml.HistoryError):
+    """Hurt."""
+
+    code = "TEST_HURT"
+
+
+@pytest.fixture
+def ledger() -> Iterator[rml.Ledger]:
+    """Return a ledger in which every kind has been recorded, with every fact that it may have."""
+    clock = rml.FrozenClock("2026-11-20T19:00:00Z")
+    with rml.Ledger("memory:", clock=clock, service="tests") as made, rml.use(ledger=made):
+        record_effects(made, clock)
+        record_incidents(made)
+        yield made
+
+
+def run(operation: str, end: object, **options: object) -> Callable[..., object]:
+    """Call a protected handler that ends in a given way, and forget how it ended."""
+
+    @rml.idempotent(operation, key="key", facts=("amount",), personal=("email",), **options)  # type: ignore[arg-type]
+    def handler(key: str, amount: int, email: str) -> object:
+        value = end() if callable(end) and not isinstance(end, type) else end
+        if isinstance(value, type) and issubclass(value, BaseException):
+            raise value
+        return value
+
+    def call(key: str = "k") -> object:
+        with suppress(Exception):
+            return handler(key, 5, "ada@example.com")
+        return None
+
+    call()
+    return call
+
+
+def record_effects(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """Let effects end in every way."""
+    run("test.done", "value")
+    run("test.done", object(), scope=lambda: "s")
+    run("test.certain", Certain)
+    run("test.declined", Declined)()
+    run("test.retrying", Unclear, provider_idempotent=True)
+    run("test.failed", Useless)
+    run("test.history", Hurt)
+    run("test.doubt", Unclear)
+    (doubt,) = ledger.in_doubt()
+    ledger.resolve(doubt.id, happened=True, by="Ada", reason="seen", result="value")
+
+    def loses_its_lease(ending: object) -> Callable[[], object]:
+        def end() -> object:
+            clock.advance(100)
+            (effect,) = ledger.in_doubt()
+            rml.reconcile()
+            ledger.resolve(effect.id, happened=False, by="Ada", reason="seen")
+            return ending
+
+        return end
+
+    for number, ending in enumerate(("value", object(), Unclear)):
+        run("test.late", loses_its_lease(ending))(str(number))
+    (done, *_) = ledger.entries(kind="effect.done")
+    ledger.erase(done.id, ["rml.result"], by="Ada", reason="asked")
+
+
+def record_incidents(ledger: rml.Ledger) -> None:
+    """Let a case take every step."""
+
+    def broken(_: rml.Escalation) -> None:
+        raise OSError
+
+    rml.configure(hooks=[broken])
+    for _ in range(2):
+        rml.escalate("twice", operation="test.done", by="Ada", details={"count": 2})
+    rml.configure(hooks=None)
+    for crossing in (Hurt(), Unclear(), ValueError("a bug")):
+        with suppress(type(crossing)), rml.boundary("test.work"):
+            raise crossing
+    newest = ledger.entries(kind="incident.opened", newest_first=True, limit=1)[0]
+    case = rml.Casebook(ledger)[str(newest.incident)]
+    case.detect("more", by="Ada", detected_by={"type": "alert", "source": "slo"})
+    case.contain("off", by="Ada", lever="flag_off")
+    case.understand(
+        "what",
+        by="Ada",
+        severity="SEV-2",
+        asset=["money"],
+        users=1,
+        transactions=1,
+        users_estimate=2,
+        transactions_estimate=2,
+        query="counted",
+    )
+    names = {"business": "Tom", "sre": "Ada"}
+    first = case.decide("refund", decided_by=names, absent={"legal": "asleep"})
+    case.decide("refund all", decided_by={**names, "legal": "Rosa"}, amends=first.id)
+    effect = ledger.effects(operation="test.done")[0]
+    case.act("refund", by="Tom", detail="all", corrections=[effect.id])
+    case.act("mail", by="Tom", template_id="t", channel="email", count=1)
+    case.learn(by="Ada", technical=["a"], process=["b"], governance=["c"])
+    case.move("monitoring", by="Ada", reason="quiet")
+    case.downscope("RML2", by="Ada", reason="less")
+    case.close(by="Ada")
+
+
+def test_every_fact_that_is_recorded_is_listed(ledger: rml.Ledger) -> None:
+    """What stands in an entry, or beside it, is on the page; the page's facts all occur."""
+    recorded: dict[str, set[str]] = defaultdict(set)
+    for entry in ledger.entries():
+        own = {"amount", "email"} if entry.kind == "effect.intent" else set()
+        recorded[entry.kind] |= (entry.facts.keys() | entry.commitments.keys()) - own
+    pages = documented_kinds()
+
+    assert pages.keys() == recorded.keys()
+    listed = {kind: words(body) for kind, body in pages.items()}
+    assert {} == {k: names - listed[k] for k, names in recorded.items() if names - listed[k]}
+    facts = {
+        k: words("".join(re.findall(r"^\| (`.*?) \|", b, re.MULTILINE))) for k, b in pages.items()
+    }
+    assert {} == {k: names - recorded[k] for k, names in facts.items() if names - recorded[k]}
+
+
+# ------------------------------------------------------------------------------------------ file
+
+
+def test_every_table_and_column_is_described(tmp_path: Path) -> None:
+    """Who opens the file with another program finds each name on the page."""
+    place = tmp_path / "ledger.db"
+    rml.Ledger(place).close()
+    connection = sqlite3.connect(place)
+    tables = [
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE TABLE%'"
+        )
+    ]
+    described = sections("file-format.md")
+
+    for table in tables:
+        columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        assert set() == columns - words(described[table]), table
+    metas = {row[0] for row in connection.execute("SELECT name FROM meta")}
+    connection.close()
+    assert set() == metas - words(described["meta"])
+    assert "history" in described
