@@ -20,6 +20,7 @@ import httpx
 import pytest
 import requests
 import stripe
+import stripe.oauth_error
 import urllib3
 
 from rml.error import ClosedError, DialogError, HistoryError, InvalidInputError, RmlError
