@@ -4,8 +4,8 @@
 
 The floor of a first call is two commits (an intent, an outcome) of one row each, WAL,
 `synchronous=FULL`; the floor of a replay is one indexed SELECT. Floor and library take turns, round
-by round, and a figure is the median of the rounds' ratios, because a machine's speed drifts. Times are
-printed for scale only; they are this machine's.
+by round, and a figure is the median of the rounds' ratios, because a machine's speed drifts. Times
+are printed for scale only; they are this machine's.
 """
 
 from __future__ import annotations

@@ -6,21 +6,28 @@ unlike Stripe itself, it ignores idempotency keys. Between the two stands a prox
 answer after the charge was made. Everything runs on loopback, with fake money:
 
     python examples/stripe_double_charge.py
+
+It needs the README's second set-up command, which installs the extra `dev`.
 """
 
 import contextlib
 import os
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
-import stripe
-from localstripe_server import running_localstripe
-from lossy_proxy import LossyProxy, lossy_proxy
-
 import rml
+
+try:
+    import stripe
+    from localstripe_server import running_localstripe
+    from lossy_proxy import LossyProxy, lossy_proxy
+except ModuleNotFoundError as missing:
+    print(f"{missing.name} is missing: run the README's second set-up command", file=sys.stderr)
+    sys.exit(2)
 
 GOOD_CARD = "pm_card_visa"
 DECLINED_CARD = "pm_card_chargeCustomerFail"

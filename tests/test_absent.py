@@ -15,6 +15,7 @@ OPTIONAL = [
     "cattr",
     "cattrs",
     "click",
+    "cryptography",
     "httpx",
     "matplotlib",
     "numpy",
@@ -83,14 +84,30 @@ rows = rml.Ledger(":memory:").entries()
 """
 
 
+SIGNING = """
+import rml
+from rml.ledger.note import SignerKey as key
+text = "PRIVATE+KEY+acme+3cc396f7+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+"""
+VERIFYING = """
+import rml
+from rml.ledger.note import VerifierKey
+key = VerifierKey.from_text("acme+3cc396f7+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4")
+call = lambda: key.verifies(b"text", bytes(64))
+"""
+
+
 @pytest.mark.parametrize(
     ("hidden", "code", "command"),
     [
         ("pandas", ROWS + "call = rows.to_pandas", "pip install 'rml[pandas]'"),
         ("polars", ROWS + "call = rows.to_polars", "pip install 'rml[polars]'"),
         ("pyarrow", ROWS + "call = rows.to_arrow", "pip install 'rml[arrow]'"),
+        ("cryptography", SIGNING + "call = lambda: key.generate('acme')", "'rml[sign]'"),
+        ("cryptography", SIGNING + "call = lambda: key.from_text(text)", "'rml[sign]'"),
+        ("cryptography", VERIFYING, "'rml[sign]'"),
     ],
-    ids=["pandas", "polars", "arrow"],
+    ids=["pandas", "polars", "arrow", "make a key", "read a key", "verify"],
 )
 def test_a_missing_extra_names_its_command(hidden: str, code: str, command: str) -> None:
     """What needs an absent package says which command installs it, as an ImportError of ours."""

@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).parent.parent / "src" / "rml"
 # one line know nothing of each other. A room may stand here before it is built. `room.*` is every
 # module of that room: its files differ only in what they speak to.
 ORDER = """
-    world redact attempt entropy
-    clock cause
-    detail tag
+    world redact attempt entropy handled
+    cause
+    detail tag judgement
     error
+    clock
     codec context
     threads verdict problem slo.*
     ledger.errors ledger.rows ledger.tree effect.errors effect.values
@@ -24,8 +25,12 @@ ORDER = """
     ledger.store ledger.checkpoint incident.closing incident.projection
     ledger.proof effect.state incident.step incident.standing
     ledger.draft ledger.notary ledger.verify
-    effect.request effect.resolution incident.opening
-    effect.decide incident.rule
+    ledger.argument
+    ledger.erasure
+    effect.request effect.returns incident.opening
+    effect.doubt effect.decide
+    effect.resolution
+    incident.rule
     ledger.ledger effect.operation
     ledger
     config effect.definition
@@ -33,7 +38,7 @@ ORDER = """
     effect.call effect.reconcile incident.escalation incident.case
     effect.idempotent effect.asynchronous incident.casebook
     incident effect runbook.* outbox.*
-    stores.turns stores.sqlite_file stores.sqlite_rows
+    stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
     stores.memory stores.sqlite stores.postgres
     stores
     rml

@@ -378,8 +378,14 @@ def test_actions_link_to_their_corrections(ledger: rml.Ledger, case: Case) -> No
 
 
 def test_effects_of_other_ledgers_are_left_out(ledger: rml.Ledger) -> None:
-    """A signal may name an effect that this ledger never promised; the case still works."""
-    case = Casebook(ledger)[rml.escalate("from elsewhere", effect="ef_elsewhere").id]
+    """An entry may name an effect that this ledger never promised; the case still works."""
+    case = Casebook(ledger)[rml.escalate("from elsewhere").id]
+    facts = {"title": "again", "count": 2, "detected_by": {"type": "rml", "source": "x"}}
+    ledger.write(
+        lambda draft: draft.append(
+            "incident.joined", world="RML3", facts=facts, incident=case.id, effect="ef_elsewhere"
+        )
+    )
 
     assert [] == list(case.effects)
     through(case).close(by="ann")
@@ -526,7 +532,7 @@ def test_doubt_bars_closing(ledger: rml.Ledger) -> None:
     ledger.resolve(effect.id, happened=True, by="ann", reason="on the statement")
     case.close(by="ann")
     resolved = [event for event in case.timeline if event.type == "doubt_resolved"]
-    assert [f"payment.charge {effect.id} happened: on the statement"] == [
+    assert ["payment.charge pay-1 happened: on the statement"] == [
         event.detail for event in resolved
     ]
 

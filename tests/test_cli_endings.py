@@ -28,7 +28,7 @@ READING = [
     ["cases"],
     ["case", "INC-2026-0001"],
 ]
-DECISION = ["resolve", NO_EFFECT, "--happened", "--by", "ada", "--reason", "seen"]
+DECISION = ["resolve", NO_EFFECT, "--happened", "--by", "ada", "--reason", "seen", "--no-result"]
 
 
 def named(args: list[str]) -> str:
@@ -231,6 +231,9 @@ def test_a_busy_ledger_is_said_to_be_busy(ledger: Path, monkeypatch: pytest.Monk
             ["resolve", NO_EFFECT, "--did-not-happen", *DECISION[3:], "--result", "1"],
             "--result goes with --happened",
         ),
+        (DECISION[:-1], "say one of --result JSON"),
+        ([*DECISION, "--result", "1"], "say one of --result JSON"),
+        (["demo", "--out", ""], "it is empty; name a folder"),
         ([*DECISION, "--reason", " "], "needs a reason"),
         ([*DECISION, "--by", ""], "by has 0 characters"),
     ],
@@ -313,7 +316,7 @@ def test_recorded_text_cannot_act_on_a_terminal(hostile: Path, more: list[str]) 
         ["case", "INC-2026-0002"],
         ["show", effect],
         *(["show", str(index)] for index in range(size)),
-        ["resolve", effect, "--happened", "--by", "ada", "--reason", INJECTED],
+        ["resolve", effect, "--happened", "--no-result", "--by", "ada", "--reason", INJECTED],
     ]
 
     for args in questions:

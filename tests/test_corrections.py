@@ -80,8 +80,11 @@ def test_an_effect_is_corrected_by_its_id(ledger: rml.Ledger) -> None:
     refunds = Refunds()
 
     assert refunds(effect_of(ledger).id) == "refunded"
-    assert [done.id] == corrected(ledger, "effect.intent") == corrected(ledger, "effect.done")
-    assert ["effect.intent", "effect.done"] == [e.kind for e in ledger.entries(corrects=done.id)]
+    assert [None] == corrected(ledger, "effect.intent")  # a plan so far: a fact, not a correction
+    (intent,) = ledger.entries(kind="effect.intent", operation="payment.refund")
+    assert done.id == intent.facts["rml.corrects"]
+    assert [done.id] == corrected(ledger, "effect.done")
+    assert ["effect.done"] == [e.kind for e in ledger.entries(corrects=done.id)]
 
 
 @pytest.mark.parametrize("kind", ["effect.intent", "effect.done"])
@@ -211,13 +214,17 @@ def test_the_target_is_part_of_the_request(ledger: rml.Ledger) -> None:
 
 
 def test_a_correction_that_fails_corrects_nothing(ledger: rml.Ledger) -> None:
-    """The intent names what it was about; no outcome claims the correction."""
+    """The intent names what it was about as a fact; nothing claims the correction."""
     charge_of()("k")
     (done,) = ledger.entries(kind="effect.done")
     with pytest.raises(TimeoutError):
         Refunds(TimeoutError())(effect_of(ledger).id)
 
-    assert ["effect.intent"] == [entry.kind for entry in ledger.entries(corrects=done.id)]
+    assert [] == list(ledger.entries(corrects=done.id))
+
+    (doubt,) = ledger.in_doubt()
+    ledger.resolve(doubt.id, happened=True, by="ada", reason="it is in the provider's books")
+    assert ["effect.resolved"] == [entry.kind for entry in ledger.entries(corrects=done.id)]
 
 
 def test_a_correction_can_be_corrected(ledger: rml.Ledger) -> None:
@@ -246,4 +253,4 @@ def test_a_dotted_path_and_a_callable_pick_the_target(ledger: rml.Ledger) -> Non
     by_callable("k", effect)
 
     (done,) = ledger.entries(kind="effect.done", operation="payment.charge")
-    assert len(ledger.entries(corrects=done.id)) == 4
+    assert len(ledger.entries(corrects=done.id)) == 2

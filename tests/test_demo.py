@@ -180,7 +180,8 @@ def test_it_reads_the_same_each_time(told: Told, tmp_path: Path) -> None:
 def test_the_commands_it_names_can_be_typed(told: Told) -> None:
     """Each command at the end runs and is fine."""
     place = told.lines.index("Type next:")
-    commands = [shlex.split(line) for line in told.lines[place + 1 :]]
+    text = "\n".join(told.lines[place + 1 :]).replace("\\\n", "")
+    commands = [shlex.split(line) for line in text.splitlines()]
 
     assert 3 == len(commands)
     for command in commands:
@@ -265,8 +266,10 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path, moment: str) -> Non
         if moment in line:
             raise KeyboardInterrupt
 
+    told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        story.run(tmp_path, echo)
+        story.run(tmp_path, lambda line: (echo(line), told.append(line))[1])
+    assert ["Interrupted. What was written so far is in", f"  {tmp_path}"] == told[-2:]
     assert [] == processes(tmp_path)
     with pytest.raises(rml.NoLedgerError):
         rml.current_ledger()

@@ -22,6 +22,7 @@ from rml.ledger.entry import (
     id_matches,
     leaf_hash,
     seal,
+    settled,
 )
 from rml.ledger.tree import Frontier
 
@@ -298,3 +299,63 @@ def test_any_other_text_is_refused(reason: str, text: object) -> None:
     """No control characters, no half surrogates, no text that turns others around."""
     with pytest.raises(InvalidInputError, match=reason):
         check_text("actor", text)
+
+
+def test_what_is_kept_beside_is_not_shown() -> None:
+    """An entry is printed into logs, which nobody erases."""
+    made = attrs.evolve(entry(facts={"amount": 7}), personal={"email": "ada@example.com"})
+
+    assert "ada" not in f"{made} {made!r} {[made]}"
+    assert "'amount': 7" in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [
+        (5, 5.0),
+        (0, -0.0),
+        (2**53 - 1, float(2**53 - 1)),
+        ([1, {"a": [2]}], [1.0, {"a": (2.0,)}]),
+    ],
+)
+def test_a_whole_number_is_kept_as_an_integer(expected: object, value: object) -> None:
+    """Its canonical form is the same, so nothing else could tell them apart."""
+    assert json.dumps(expected) == json.dumps(settled(value))
+    assert commit("salt", "x", expected) == commit("salt", "x", value)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, 2.0**53, 1e300, "1.0", None, True, [1, {"a": (1.5,)}]])
+def test_any_other_value_is_kept_as_it_is(value: object) -> None:
+    """The very same object."""
+    assert settled(value) is value
+
+
+class _Odd(str):
+    """Text that answers nothing about itself."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    __str__ = isprintable = __repr__ = __len__  # type: ignore[assignment]
+
+
+def test_text_of_a_class_of_its_own_is_read_as_text() -> None:
+    """Whatever the class would answer."""
+    assert type(check_text("actor", _Odd("ada"))) is str
+    assert check_kind(_Odd("a.b")) == "a.b"
+
+
+class _Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "kind", [_Unshowable(), 10**5000, [_Unshowable()], _Odd("x")], ids=range(4)
+)
+def test_a_kind_that_cannot_be_shown_is_refused_all_the_same(kind: object) -> None:
+    """The refusal is the library's own."""
+    with pytest.raises(InvalidInputError, match="must be dotted"):
+        check_kind(kind)

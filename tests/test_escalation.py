@@ -1,10 +1,11 @@
 """From a problem to an incident: what crosses a boundary, what people report, and who is told."""
 
 import asyncio
+import functools
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import rml
-from rml.incident import opening, telling
+from rml.incident import opening
 from rml.incident.casebook import Casebook
 from rml.incident.casefile import DetectedBy
 
@@ -430,6 +431,207 @@ def test_an_error_that_nobody_can_describe_is_recorded(ledger: rml.Ledger) -> No
     assert ledger.verify().ok
 
 
+class Guarded(rml.HistoryError):
+    """Money moved twice."""
+
+    def add_note(self, _: str) -> None:
+        """Take no notes."""
+        raise RuntimeError("no notes")
+
+
+class Unreadable(rml.HistoryError):
+    """Money moved twice."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError if name.startswith("__") else RuntimeError("no reading")
+
+
+class Unwritable(rml.HistoryError):
+    """Money moved twice."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_built" in vars(self):
+            raise RuntimeError("no writing")
+        super().__setattr__(name, value)
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._built = True
+
+
+class Agreeing(rml.HistoryError):
+    """Money moved twice."""
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("__"):
+            raise AttributeError
+        return "INC-1999-0001"
+
+
+@pytest.mark.parametrize("kind", [Guarded, Unreadable, Unwritable, Agreeing])
+def test_an_error_of_strange_make_is_not_replaced(
+    ledger: rml.Ledger, told: list[rml.Escalation], kind: type[rml.HistoryError]
+) -> None:
+    """What raises on notes and attributes, or has them all, passes, is recorded once, and told."""
+    error = kind("twice")
+    with pytest.raises(kind) as caught, rml.boundary("outer"), rml.boundary("inner"):
+        raise error
+
+    assert caught.value is error
+    assert ["incident.opened", "error.crossed"] == kinds(ledger)
+    assert ["INC-2026-0001"] == [escalation.incident for escalation in told]
+
+
+@pytest.mark.parametrize("kind", [Guarded, Unreadable, Unwritable, Agreeing])
+def test_an_error_of_strange_make_behind_another(
+    ledger: rml.Ledger, kind: type[rml.HistoryError]
+) -> None:
+    """What wraps such an error is looked through all the same."""
+
+    @rml.boundary("outer")
+    def buy() -> None:
+        try:
+            with rml.boundary("inner"):
+                raise kind("twice")
+        except kind as error:
+            raise ValueError("wrapped") from error
+
+    with pytest.raises(ValueError, match="wrapped"):
+        buy()
+
+    assert ["INC-2026-0001"] == incidents(ledger)
+    assert 2 == len(ledger.entries(kind="error.crossed", incident="INC-2026-0001"))
+
+
+@pytest.mark.parametrize("leaving", [Exception, BaseException])
+def test_an_error_that_cannot_be_looked_at_passes(
+    ledger: rml.Ledger, leaving: type[BaseException]
+) -> None:
+    """No reading of any attribute, nor notes: it still is what the caller sees."""
+
+    class Closed(leaving):  # type: ignore[misc, valid-type]
+        def __getattribute__(self, name: str) -> object:
+            raise RuntimeError("no reading")
+
+    error, unchanged = Closed(), False
+    try:
+        with rml.boundary("checkout"):
+            raise error
+    except BaseException as caught:  # noqa: BLE001 - whatever comes out
+        unchanged = caught is error
+
+    assert unchanged
+
+
+def test_an_error_that_takes_no_notes_when_the_ledger_fails(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two things fail at once, and the caller sees what crossed."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise rml.LedgerUnavailableError("the disk is full")
+
+    monkeypatch.setattr(ledger, "write", full)
+    with pytest.raises(Guarded), rml.boundary("checkout"):
+        raise Guarded
+
+
+# ------------------------------------------------------------------------- what may be decorated
+
+
+def lines() -> Iterator[int]:
+    """Be a generator function."""
+    yield 1
+
+
+async def lines_async() -> AsyncIterator[int]:
+    """Be an asynchronous generator function."""
+    yield 1
+
+
+class Lines:
+    """A callable whose body is a generator's."""
+
+    def __call__(self) -> Iterator[int]:
+        """Yield."""
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lines, lines_async, functools.partial(lines), Lines(), 7, None],
+    ids=["generator", "async generator", "partial", "object", "number", "nothing"],
+)
+def test_what_a_boundary_cannot_surround_is_refused(wrong: Any) -> None:
+    """A generator's body runs in its reader's hands; the mistake shows where it is written."""
+    with pytest.raises(rml.InvalidInputError, match="boundary"):
+        rml.boundary("checkout")(wrong)
+
+
+def test_a_boundary_surrounds_the_coroutine_of_a_plain_function(
+    ledger: rml.Ledger, told: list[rml.Escalation]
+) -> None:
+    """What another decorator made of an ``async def`` is awaited inside the border."""
+
+    async def buy(amount: int) -> int:
+        await asyncio.sleep(0)
+        if amount == 0:
+            raise Charged
+        return amount
+
+    @rml.boundary("checkout")
+    def plain(amount: int) -> Any:
+        return buy(amount)
+
+    async def main() -> None:
+        assert 5 == await plain(5)
+        with pytest.raises(Charged):
+            await asyncio.create_task(plain(0))
+
+    asyncio.run(main())
+    assert ["incident.opened", "error.crossed"] == kinds(ledger)
+    assert 1 == len(told)
+
+
+def test_an_async_callable_object_has_a_border(ledger: rml.Ledger) -> None:
+    """An object whose call is ``async def`` is surrounded as well."""
+
+    class Buy:
+        async def __call__(self) -> None:
+            raise Charged
+
+    with pytest.raises(Charged):
+        asyncio.run(rml.boundary("checkout")(Buy())())
+
+    assert ["INC-2026-0001"] == incidents(ledger)
+
+
+def test_what_runs_elsewhere_is_handed_on_with_a_warning(
+    ledger: rml.Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Futures and generators stay what they are; the log says that nothing looks after them."""
+
+    @rml.boundary("checkout")
+    def plain(value: Any) -> Any:
+        return value
+
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+        for value in (future, lines(), lines_async()):
+            assert plain(value) is value
+        future.cancel()
+
+    asyncio.run(main())
+    found = [record.getMessage() for record in caplog.records if record.name == "rml"]
+    assert ["Future", "generator", "async_generator"] == [
+        name
+        for text in found
+        for name in text.split()
+        if name in {"Future", "generator", "async_generator"}
+    ]
+    assert [] == kinds(ledger)
+
+
 # ------------------------------------------------------------------------- what is reported
 
 
@@ -515,6 +717,7 @@ BAD_REPORTS: dict[str, Callable[[Any], object]] = {
     "half a character": lambda _: rml.escalate("half \ud800"),
     "operation of two lines": lambda _: rml.escalate("x", operation="a\nb"),
     "empty effect": lambda _: rml.escalate("x", effect=""),
+    "effect of no text": lambda wrong: rml.escalate("x", effect=wrong),
     "nobody": lambda wrong: rml.escalate("x", by=wrong),
     "float": lambda _: rml.escalate("x", details={"amount": 19.99}),
     "details without names": lambda wrong: rml.escalate("x", details=wrong),
@@ -533,6 +736,60 @@ def test_a_report_that_cannot_be_recorded(
         BAD_REPORTS[name](7)
 
     assert ([], []) == (kinds(ledger), told)
+
+
+class Nameless:
+    """An object that nobody can show."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no showing")
+
+
+UNSHOWN: dict[str, Callable[[rml.Ledger, Any], object]] = {
+    "no text": lambda _, wrong: rml.escalate(wrong),
+    "a key of the source": lambda _, wrong: rml.escalate(
+        "x", detected_by={"type": "alert", wrong: "y"}
+    ),
+    "a severity": lambda _, wrong: rml.Casebook()[rml.suspect("x").id].understand(
+        "x", by="ann", severity=wrong
+    ),
+    "an incident": lambda ledger, wrong: Casebook(ledger)[wrong],
+    "an amended decision": lambda _, wrong: rml.Casebook()[rml.suspect("x").id].decide(
+        "x", decided_by=dict.fromkeys(("legal", "business", "sre"), "ann"), amends=wrong
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSHOWN)
+def test_a_value_that_nobody_can_show_is_refused(ledger: rml.Ledger, name: str) -> None:
+    """The refusal names the type, whatever the value's own ``repr`` does."""
+    with pytest.raises(rml.RmlError, match="Nameless"):
+        UNSHOWN[name](ledger, Nameless())
+
+
+@pytest.mark.parametrize("report", [rml.escalate, rml.suspect])
+def test_a_report_of_an_unknown_effect_is_refused(
+    ledger: rml.Ledger, told: list[rml.Escalation], report: Callable[..., rml.Incident]
+) -> None:
+    """An effect that this ledger never promised is a mistake; nothing is recorded."""
+    with pytest.raises(rml.UnknownIdError, match="ef_elsewhere"):
+        report("x", effect="ef_elsewhere")
+
+    assert ([], []) == (kinds(ledger), told)
+
+
+def test_a_report_names_an_effect(ledger: rml.Ledger) -> None:
+    """A known effect is part of the case."""
+
+    @rml.idempotent("payment.charge", key="key")
+    def charge(key: str) -> str:
+        return rml.current_effect().id
+
+    effect = charge("pay-42")
+    incident = rml.escalate("charged the wrong card", effect=effect)
+
+    assert effect == ledger.entry(incident.entry).effect
+    assert [effect] == [known.id for known in Casebook(ledger)[incident.id].effects]
 
 
 # ------------------------------------------------------------------------ one problem, one case
@@ -588,6 +845,15 @@ def test_ids_start_anew_each_year(ledger: rml.Ledger, clock: rml.FrozenClock) ->
     assert wanted == incidents(ledger)
 
 
+def test_the_ids_of_an_early_year(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """A clock that has lost its battery still gives ids of the usual form."""
+    clock.set("0999-01-01T00:00:00.000000Z")
+    rml.suspect("one")
+    rml.suspect("two")
+
+    assert ["INC-0999-0001", "INC-0999-0002"] == incidents(ledger)
+
+
 def test_ids_are_not_used_again_when_the_clock_steps_back(
     ledger: rml.Ledger, clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -608,6 +874,7 @@ def test_the_ten_thousandth_id_is_longer() -> None:
     """Four digits are the least, not the most."""
     assert "INC-2026-10000" == opening.next_number(["INC-2026-9999"], 2026)
     assert "INC-2026-0001" == opening.next_number(["INC-2025-0007", "other"], 2026)
+    assert "INC-0999-0002" == opening.next_number(["INC-0999-0001"], 999)
 
 
 def test_entry_and_incident_are_one_commit(
@@ -671,137 +938,3 @@ def test_processes_open_one_incident_a_problem(
         assert opened == len(found) == len(set(found))
         assert 15 == sum(case.count for case in Casebook(ledger))
         assert ledger.verify().ok
-
-
-# --------------------------------------------------------------------------------- who is told
-
-
-def test_the_record_exists_before_anybody_is_told(ledger: rml.Ledger) -> None:
-    """A hook finds the entry it is told of, durable, and its case."""
-    seen = []
-
-    def hook(escalation: rml.Escalation) -> None:
-        entry = ledger.entry(escalation.entry)
-        seen.append((entry.incident, Casebook(ledger)[escalation.incident].title))
-
-    rml.configure(hooks=[hook])
-    rml.escalate("Possible double charge")
-
-    assert [("INC-2026-0001", "Possible double charge")] == seen
-
-
-def test_an_escalation_is_json_like(ledger: rml.Ledger, told: list[rml.Escalation]) -> None:
-    """What a hook is told can be handed on."""
-    rml.escalate("Possible double charge", details={"amount": 1})
-
-    plain = told[0].to_dict()
-    assert ("RML3", "2026-11-20T19:00:00+00:00") == (plain["world"], plain["at"])
-    assert {"amount": 1} == plain["details"]
-
-
-def test_a_hook_that_raises_is_recorded(ledger: rml.Ledger) -> None:
-    """A failing hook harms neither the caller nor the next hook, and is itself on the timeline."""
-    told: list[rml.Escalation] = []
-
-    def broken(_: rml.Escalation) -> None:
-        raise ConnectionError("pager at https://user:secret@pager is down")
-
-    rml.configure(hooks=[broken, told.append])
-    incident = rml.escalate("Possible double charge")
-
-    assert 1 == len(told)
-    entry = ledger.entries(kind="incident.hook_failed")[0]
-    assert incident.id == entry.incident
-    assert "it raised ConnectionError" == entry.facts["trouble"]
-    assert "broken" in entry.facts["hook"]
-    assert "secret" not in entry.to_bytes().decode()
-    assert ["detection", "hook_failed"] == [
-        event.type for event in Casebook(ledger)[incident.id].timeline
-    ]
-
-
-def test_a_hook_may_even_try_to_leave(ledger: rml.Ledger) -> None:
-    """An exit inside a hook ends the hook and nothing else."""
-
-    def leaving(_: rml.Escalation) -> None:
-        raise SystemExit(3)
-
-    rml.configure(hooks=[leaving])
-    rml.escalate("Possible double charge")
-
-    trouble = ledger.entries(kind="incident.hook_failed")[0].facts["trouble"]
-    assert "it raised SystemExit" == trouble
-
-
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[rml.Escalation], None]]:
-    """Return a hook that hangs until the test is over, and make the budget small."""
-    over = threading.Event()
-    monkeypatch.setattr(telling, "HOOK_SECONDS_MAX", 0.05)
-
-    def hang(_: rml.Escalation) -> None:
-        over.wait(60)
-
-    yield hang
-    over.set()
-
-
-def test_a_hook_that_hangs_is_left_behind(
-    ledger: rml.Ledger, hanging: Callable[[rml.Escalation], None]
-) -> None:
-    """The caller waits no longer than the budget, and the ledger knows that the hook hung."""
-    rml.configure(hooks=[hanging])
-    incident = rml.escalate("Possible double charge")
-
-    entry = ledger.entries(kind="incident.hook_failed")[0]
-    assert incident.id == entry.incident
-    assert "HOOK_SECONDS_MAX" in entry.facts["trouble"]
-
-
-def test_a_hook_that_hangs_takes_nothing_from_the_next(
-    ledger: rml.Ledger, hanging: Callable[[rml.Escalation], None]
-) -> None:
-    """A hook that works is told in time, wherever it stands behind one that hangs."""
-    told: list[rml.Escalation] = []
-    rml.configure(hooks=[hanging, hanging, told.append])
-    rml.escalate("Possible double charge")
-
-    assert 1 == len(told)
-    failed = [entry.facts["hook"] for entry in ledger.entries(kind="incident.hook_failed")]
-    assert 2 == len(failed)
-
-
-def test_a_failure_that_cannot_be_recorded_harms_nobody(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hook fails and the ledger with it: the incident stands, and the caller has its answer."""
-    append = rml.Draft.append
-
-    def failing(draft: rml.Draft, kind: str, **rest: Any) -> rml.Receipt:
-        if kind == "incident.hook_failed":
-            raise rml.LedgerUnavailableError("the disk is full")
-        return append(draft, kind, **rest)
-
-    monkeypatch.setattr(rml.Draft, "append", failing)
-    rml.configure(hooks=[lambda _: {}["pager"]])
-
-    assert rml.escalate("Possible double charge").opened
-    assert ["incident.opened"] == kinds(ledger)
-
-
-def test_a_hook_may_escalate_to_another_ledger(ledger: rml.Ledger) -> None:
-    """A hook runs outside the commit, so it may write, and in the context of the caller."""
-    other = rml.Ledger("memory:")
-
-    def copy(escalation: rml.Escalation) -> None:
-        fact = {"incident": escalation.incident}
-        other.append("pager.called", world=rml.World.RML2, facts=fact)
-        ledger.append("pager.called", world=rml.World.RML2, incident=escalation.incident)
-
-    rml.configure(hooks=[copy])
-    with rml.surrounded(actor="ada"):
-        rml.escalate("Possible double charge")
-
-    assert "INC-2026-0001" == other.entries()[0].facts["incident"]
-    assert "ada" == other.entries()[0].actor
-    assert ["incident.opened", "pager.called"] == kinds(ledger)

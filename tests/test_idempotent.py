@@ -226,7 +226,7 @@ def test_keys_are_found_in_attributes_members_and_by_callables(ledger: rml.Ledge
     by_path({"order": order})
     by_callable(order, 3)
 
-    assert [str(order.id), f"{order.id}/3"] == [effect.key for effect in ledger.effects()]
+    assert [str(order.id), f'["{order.id}","3"]'] == [effect.key for effect in ledger.effects()]
 
 
 @pytest.mark.parametrize("key", ["", None, True, 1.5, Decimal(1), "a\nb", "\ud800", "x" * 256, ()])

@@ -521,7 +521,10 @@ def test_a_late_finisher_changes_nothing_that_was_decided(
 
     error = charges.fail(rml.InDoubtError)
     assert "after its lease was lost" in error.message
-    assert ["effect.intent", "effect.resolved", "effect.late"] == kinds(ledger)
+    doubted = ["effect.intent", "incident.opened", "effect.in_doubt"]
+    contradicted = ["effect.resolved", "effect.late", "incident.opened"]
+    assert [*doubted, *contradicted] == kinds(ledger)
+    assert "DECISION_CONTRADICTED" == list(ledger.entries())[-1].facts["code"]
     (late,) = ledger.entries(kind="effect.late")
     assert late.facts["outcome"] == "effect.done"
     assert rml.EffectState.NOT_DONE is the_effect(ledger).state
@@ -791,3 +794,47 @@ def test_details_of_a_failure_hide_it_from_no_boundary(ledger: rml.Ledger) -> No
         charges()
 
     assert size < ledger.size
+
+
+def test_a_refusal_after_an_unknown_attempt_proves_nothing_about_that(ledger: rml.Ledger) -> None:
+    """The key of the attempt that may have taken effect is the one that is sent again."""
+    keys: list[str] = []
+    endings = [Unavailable(), ConnectionRefusedError(), "value"]
+
+    @rml.idempotent("payment.charge", key="k", provider_idempotent=True, ledger=ledger)
+    def charge(k: str) -> str:
+        keys.append(rml.current_effect().provider_key)
+        ending = endings[len(keys) - 1]
+        if isinstance(ending, Exception):
+            raise ending
+        return ending
+
+    with pytest.raises(Unavailable):
+        charge("pay-1")
+    with pytest.raises(ConnectionRefusedError):
+        charge("pay-1")
+    assert [rml.EffectState.RETRYING] == [effect.state for effect in ledger.effects()]
+    assert "value" == charge("pay-1")
+    assert 1 == len(set(keys))
+
+
+class Unavailable(rml.DialogError):
+    """The provider did not answer."""
+
+    action = rml.Action.RETRY_WITH_BACKOFF
+
+
+def test_one_more_optional_parameter_refuses_no_repetition(ledger: rml.Ledger) -> None:
+    """A handler grows; what earlier calls did not say is still not said."""
+
+    @rml.idempotent("payment.charge", key="k", ledger=ledger)
+    def before(k: str, amount: int) -> str:
+        return "charged"
+
+    @rml.idempotent("payment.charge", key="k", ledger=ledger)
+    def after(k: str, amount: int, note: str | None = None) -> str:
+        return "charged twice"
+
+    assert "charged" == before("pay-1", 5) == after("pay-1", 5) == after("pay-1", 5, note=None)
+    with pytest.raises(rml.FingerprintMismatchError):
+        after("pay-1", 5, note="for Ada")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -429,3 +429,76 @@ def test_an_erased_failure_stays_a_failure(ledger: rml.Ledger) -> None:
 
     assert "SOLD_OUT" in str(charges.fail(rml.EffectFailedError))
     assert charges.count == 1
+
+
+def test_why_there_is_no_result_tells_nothing_of_the_result(ledger: rml.Ledger) -> None:
+    """The fact is in clear for ever, and the keys of a dict may be somebody's address."""
+    charges = Charges({"ada@example.com": {"iban": object()}})
+    charges()
+
+    (entry,) = ledger.entries(kind="effect.done")
+    why = "its result could not be recorded: NOT_ENCODABLE (EncodingError)"
+    assert {"rml.no_result": why} == entry.facts
+    assert why in str(charges.fail(rml.ResultUnavailableError))
+
+
+class _BrokenZone(tzinfo):
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        raise RuntimeError("no such zone")
+
+    def dst(self, moment: datetime | None) -> None: ...
+    def tzname(self, moment: datetime | None) -> None: ...
+
+
+def test_a_timezone_that_raises_is_refused_or_not_replayable(ledger: rml.Ledger) -> None:
+    """As an argument before anything is done; as a result after it."""
+    moment = datetime(2026, 1, 1, tzinfo=_BrokenZone())
+    charges = Charges(moment)
+    with pytest.raises(rml.InvalidInputError, match="argument amount"):
+        charges("pay-1", moment)
+    assert charges("pay-2") is moment
+
+    charges.fail(rml.ResultUnavailableError, "pay-2")
+    with pytest.raises(rml.InvalidInputError, match="at: the time's timezone"):
+        ledger.append("a.b", world="RML1", at=moment)
+    assert ["effect.intent", "effect.done"] == [entry.kind for entry in ledger.entries()]
+
+
+@pytest.mark.parametrize("lease", [1e300, 10**400, timedelta.max, 2**63])
+def test_an_endless_lease_is_a_long_one(ledger: rml.Ledger, lease: Any) -> None:
+    """It overflows no calendar."""
+    charges = Charges(1, 2, lease=lease, wait=lease)
+
+    assert (1, 1, 2) == (charges(), charges(), charges("pay-2"))
+
+
+def test_a_second_try_after_a_timeout_leaves_doubt(ledger: rml.Ledger) -> None:
+    """That it was refused says nothing of the first one, which may have charged."""
+    asked: list[int] = []
+
+    @rml.idempotent("payment.charge", key="key")
+    def charge(key: str) -> None:
+        try:
+            asked.append(1)
+            raise TimeoutError
+        except TimeoutError as error:
+            if key == "refused":
+                raise ConnectionRefusedError  # noqa: B904 - it must be seen without being named
+            raise rml.ClosedError("could not charge") from error
+
+    for key, kind in (("refused", ConnectionRefusedError), ("wrapped", rml.ClosedError)):
+        with pytest.raises(kind):
+            charge(key)
+        with pytest.raises(rml.InDoubtError):
+            charge(key)
+    assert len(asked) == 2
+
+
+def test_an_error_that_the_caller_was_handling_is_no_evidence(ledger: rml.Ledger) -> None:
+    """A cache that missed before the call says nothing of the call."""
+    charges = Charges(ConnectionRefusedError(), 5)
+    try:
+        raise KeyError("cache")
+    except KeyError:
+        charges.fail(ConnectionRefusedError)
+        assert charges() == 5

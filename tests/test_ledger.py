@@ -406,7 +406,7 @@ def test_every_method_refuses_what_it_cannot_use(
         ("a ledger is named by a path or a URL, not by 5", {"place": 5}),
         ("a ledger is named by a path or a URL, not by ''", {"place": ""}),
         ("a ledger is named by a path or a URL, not by None", {"place": None}),
-        ("a ledger is named by a path or a URL, not by b'x'", {"place": b"x"}),
+        ("a ledger is named by a path or a URL, not by a value of type bytes", {"place": b"x"}),
         (
             "no store knows the scheme 'mysql'; use a file's path or a URL with",
             {"place": "mysql://x"},

@@ -159,7 +159,8 @@ def run(operation: str, end: object, **options: object) -> Callable[..., object]
 def record_effects(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
     """Let effects end in every way."""
     run("test.done", "value")
-    run("test.done", object(), scope=lambda: "s")
+    (done,) = ledger.entries(kind="effect.done")
+    run("test.done", object(), scope=lambda: "s", corrects=lambda: done.id)
     run("test.certain", Certain)
     run("test.declined", Declined)()
     run("test.retrying", Unclear, provider_idempotent=True)

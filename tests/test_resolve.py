@@ -156,7 +156,8 @@ def test_a_lost_worker_can_be_decided_before_anybody_doubted_it(
     assert [effect.id] == [lost.id for lost in ledger.in_doubt()]
     ledger.resolve(effect.id, happened=True, result="value", **WHO)
     assert charges.charge() == "value"
-    assert ["effect.intent", "effect.resolved"] == [entry.kind for entry in ledger.entries()]
+    kinds = [entry.kind for entry in ledger.entries()]
+    assert ["effect.intent", "incident.opened", "effect.in_doubt", "effect.resolved"] == kinds
 
 
 def test_a_decision_is_taken_once(ledger: rml.Ledger) -> None:

@@ -21,6 +21,7 @@ from rml import (
     LedgerUnavailableError,
     Receipt,
 )
+from rml.stores import commits
 from rml.stores import sqlite as sqlite_store
 
 PATIENCE_SECONDS = 60
@@ -116,7 +117,7 @@ def waiting_threads(ledger: Ledger, works: list[Callable[[Draft], Any]]) -> list
     for thread in threads:
         thread.start()
     store: Any = ledger._store
-    while len(store._queue) < len(works):  # until everybody waits
+    while len(store._commits._queue) < len(works):  # until everybody waits
         threading.Event().wait(0.001)
     leave.set()
     for thread in [holder, *threads]:
@@ -135,7 +136,7 @@ def test_waiting_works_get_their_own_results(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Also when more are waiting than one commit takes."""
-    monkeypatch.setattr(sqlite_store, "BATCH_MAX", batch)
+    monkeypatch.setattr(commits, "BATCH_MAX", batch)
 
     receipts = waiting_threads(ledger, [appending(number) for number in range(10)])
 

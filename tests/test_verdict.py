@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import pickle
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ import sys
 import threading
 import types
 import urllib.request
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -23,6 +25,7 @@ import stripe
 import stripe.oauth_error
 import urllib3
 
+from rml.cause import CHAIN_MAX
 from rml.error import ClosedError, DialogError, HistoryError, InvalidInputError, RmlError
 from rml.verdict import happened_of, register_verdict
 
@@ -565,7 +568,7 @@ def test_a_runaway_recursion_is_judged_with_caution() -> None:
 @pytest.fixture
 def rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that end with the test."""
-    monkeypatch.setattr("rml.verdict._own_rules", {})
+    monkeypatch.setattr("rml.judgement._own_rules", {})
 
 
 class BankError(Exception):
@@ -664,3 +667,114 @@ def test_families_are_judged_without_rules() -> None:
     """Each by itself."""
     kinds: list[type[RmlError]] = [ClosedError, DialogError, HistoryError, RmlError]
     assert [happened_of(kind()) for kind in kinds] == [False, None, None, None]
+
+
+# ------------------------------------------------------------------------------ what was handled
+
+
+def _handling(first: BaseException, then: BaseException) -> BaseException:
+    """Return `then` as raised by a second try, made while the first one's failure is handled."""
+
+    def handler() -> None:
+        try:
+            raise first
+        except type(first):
+            raise then  # noqa: B904 - it must be seen without being named
+
+    try:
+        handler()
+    except type(then) as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_a_refusal_does_not_settle_the_timeout_that_was_being_handled() -> None:
+    """The first request may have charged; that the second never left says nothing about it."""
+    assert happened_of(_handling(TimeoutError(), ConnectionRefusedError())) is None
+    assert happened_of(_handling(CancelledError(), ConnectionRefusedError())) is None
+    assert happened_of(_handling(DialogError(), ConnectionRefusedError())) is None
+    assert happened_of(_raised_from(ConnectionRefusedError(), TimeoutError())) is None
+
+
+def test_a_hidden_timeout_is_evidence_too() -> None:
+    """`from None` hides it from readers only, and it may stand further back."""
+    middle = _handling(TimeoutError(), ConnectionRefusedError())
+    hidden = _handling(middle, ConnectionRefusedError())
+    hidden.__suppress_context__ = True
+    assert happened_of(hidden) is None
+    assert happened_of(_handling(ExceptionGroup("x", [TimeoutError()]), DialogError())) is None
+
+
+def test_two_refusals_are_a_refusal() -> None:
+    """Neither request left."""
+    assert happened_of(_handling(ConnectionRefusedError(), ConnectionRefusedError())) is False
+    assert happened_of(_handling(ConnectionRefusedError(), ClosedError())) is False
+
+
+def test_a_local_error_does_not_settle_what_it_was_raised_from() -> None:
+    """That a class is of the closed world is no statement about the request behind it."""
+    for error in (
+        _raised_from(ClosedError(), TimeoutError()),
+        _handling(TimeoutError(), ClosedError()),
+        _raised_from(ClosedError(), _handling(TimeoutError(), ConnectionRefusedError())),
+    ):
+        assert isinstance(error, ClosedError)
+        assert happened_of(error) is error.happened is None
+        assert happened_of(pickle.loads(pickle.dumps(error))) is None
+        assert happened_of(RmlError.from_dict(error.to_dict())) is None
+
+
+class DeclinedError(DialogError):
+    """The bank said no."""
+
+    happened = False
+
+
+def test_a_statement_stands_over_what_it_was_raised_from() -> None:
+    """Whoever states it has looked; be it in the class, or one link further down."""
+    stated = _raised_from(ClosedError(happened=False), TimeoutError())
+    assert happened_of(stated) is False
+    assert happened_of(_handling(TimeoutError(), DeclinedError())) is False
+    assert happened_of(_raised_from(DialogError(), stated)) is False
+    assert happened_of(_handling(stated, ConnectionRefusedError())) is False
+
+
+def test_what_was_handled_outside_belongs_to_another_call() -> None:
+    """A caller that looks for another way after an error of its own is no earlier request."""
+    caught: list[bool | None] = []
+
+    def call(error: BaseException) -> None:
+        try:
+            raise error
+        except type(error) as failed:
+            caught.append(happened_of(failed))
+
+    try:
+        raise KeyError("cache")
+    except KeyError:
+        call(ConnectionRefusedError())
+        call(ClosedError())
+    assert caught == [False, False]
+
+
+def test_an_endless_chain_proves_nothing() -> None:
+    """Nobody reads it to its end."""
+    error = ConnectionRefusedError()
+    for _ in range(CHAIN_MAX + 2):
+        following = ConnectionRefusedError()
+        following.__context__ = error
+        error = following
+    assert happened_of(error) is None
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_that_was_refused_while_a_timeout_was_handled(client: str, refused: str) -> None:
+    """As real clients raise it: the timeout stands behind all that they wrap."""
+
+    def handler() -> None:
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            CLIENTS[client](refused)
+
+    assert happened_of(failure(handler)) is None

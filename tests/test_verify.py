@@ -6,16 +6,26 @@ away the triggers that stand in the way, and putting them back as they were.
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rml import Draft, FrozenClock, Ledger, Level, Problem, Verification
+from rml import (
+    ClosedError,
+    Draft,
+    FrozenClock,
+    Ledger,
+    Level,
+    Problem,
+    Verification,
+    idempotent,
+)
 from rml.clock import SeededIds
 from rml.ledger.entry import COLUMNS, Entry, leaf_hash
 from rml.ledger.tree import Frontier
@@ -549,12 +559,63 @@ def test_an_edited_value_beside_an_entry_is_named(
     assert ("personal", 3) == first_problem(seven)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"{", b'{"email":["A","b"],"email":["A","b"]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"{",
+        b'{"email":["A","b"],"email":["A","b"]}',
+        b'{"email":"Ab"}',
+        b'{"email":5}',
+        b"5",
+        b'"text"',
+    ],
+)
 def test_unreadable_values_beside_an_entry_are_named(seven: Path, data: bytes) -> None:
     """They do not stop the verification."""
     tamper(seven, ("UPDATE entries SET personal = ? WHERE idx = 3", (data,)))
 
     assert ("personal", 3) == first_problem(seven)
+
+
+def test_values_as_a_list_of_pairs_are_named(seven: Path) -> None:
+    """They commit to the same, and no reader could read them."""
+    pairs = json.dumps(list(beside(seven, 3).items())).encode()
+    tamper(seven, ("UPDATE entries SET personal = ? WHERE idx = 3", (pairs,)))
+
+    assert ("personal", 3) == first_problem(seven)
+
+
+@pytest.mark.parametrize("number", [1999, [0], {"a": [{"b": -5}]}, 2**53 - 1])
+def test_a_whole_number_that_became_a_float_is_named(tmp_path: Path, number: Any) -> None:
+    """Both have the same canonical form, but a replay would return another type."""
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.append("a.b", world="RML1", personal={"amount": number, "text": "1.0"})
+    ((salt, value), text) = beside(path, 0).values()
+    made = re.sub(r"(\d+)", r"\1.0", json.dumps(value))
+    data = f'{{"amount":["{salt}",{made}],"text":{json.dumps(text)}}}'.encode()
+    assert verified(path).ok
+    tamper(path, ("UPDATE entries SET personal = ? WHERE idx = 0", (data,)))
+
+    assert ("personal", 0) == first_problem(path)
+
+
+@pytest.mark.parametrize("place", ["memory:", "file"])
+def test_a_float_that_is_kept_is_not_accused(place: str, tmp_path: Path) -> None:
+    """Whole ones are kept as the integers that they are in JSON; no other is touched."""
+    values = [1.0, -0.0, 0.5, 1e15, 9007199254740991.0, 1e16, 1e300, 5e-324, {"a": (2.0, 2.5)}]
+    with Ledger(place if place == "memory:" else tmp_path / "ledger.db") as ledger:
+        for value in values:
+            ledger.append("a.b", world="RML1", personal={"x": value, "y": "1.0"})
+        found = [entry.personal["x"] for entry in ledger.entries()]
+        for entry in ledger.entries():
+            ledger.erase(entry.id, ["y"], by="dpo", reason="law")
+
+        assert [*values[:-1], {"a": [2, 2.5]}] == found
+        assert [int, int, float, int, int, float, float, float] == [type(x) for x in found[:-1]]
+        assert ledger.verify().problems == ()
 
 
 def test_an_erasure_excuses_its_own_entry_and_fields_only(seven: Path) -> None:
@@ -636,6 +697,169 @@ def test_a_damaged_page_is_a_finding(many: Path) -> None:
     assert not found.ok
     assert found.problems
     assert found.level in (Level.NONE, Level.STRUCTURE)
+
+
+def test_an_object_that_is_named_like_sqlites_own_is_named(seven: Path) -> None:
+    """Only the tables of ANALYZE are; SQLite runs a trigger of any name."""
+    trigger = "CREATE TRIGGER {} AFTER DELETE ON leases BEGIN SELECT 1; END"
+    with closing(sqlite3.connect(seven)) as connection:
+        connection.execute("ANALYZE")
+        connection.execute("PRAGMA writable_schema = ON")
+        for name in ("sqlite_evil", "sqlite_stat9", "sqlite_autoindex_meta_9"):
+            connection.execute(
+                "INSERT INTO sqlite_master VALUES ('trigger', ?, 'leases', 0, ?)",
+                (name, trigger.format(name)),
+            )
+        connection.commit()
+
+    assert [
+        ("schema", f"'{name}' does not belong to a ledger")
+        for name in ("sqlite_evil", "sqlite_stat9", "sqlite_autoindex_meta_9")
+    ] == [(problem.code, problem.detail) for problem in verified(seven).problems]
+
+
+def test_a_second_object_of_the_same_name_is_named(seven: Path) -> None:
+    """It does not hide behind the first."""
+    sql = "CREATE TRIGGER history AFTER DELETE ON leases BEGIN SELECT 1; END"
+    with closing(sqlite3.connect(seven)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "INSERT INTO sqlite_master VALUES ('trigger', 'history', 'leases', 0, ?)", (sql,)
+        )
+        connection.commit()
+
+    assert "schema" in {problem.code for problem in verified(seven).problems}
+
+
+@pytest.mark.parametrize(
+    ("statement", "detail"),
+    [
+        (
+            "UPDATE meta SET value = '1999' WHERE name = 'created_at'",
+            "meta.created_at is no moment as a ledger writes it",
+        ),
+        ("DELETE FROM meta WHERE name = 'created_at'", "meta.created_at is missing"),
+        ("INSERT INTO meta VALUES ('x', 'y')", "meta.'x' does not belong to a ledger"),
+        ("PRAGMA user_version = 0", "user_version is 0, not 1"),
+    ],
+)
+def test_what_a_ledger_says_of_itself_is_checked(seven: Path, statement: str, detail: str) -> None:
+    """What stands beside the entries, as far as it is fixed."""
+    tamper(seven, statement)
+
+    assert (Problem("meta", detail),) == verified(seven).problems
+
+
+def test_a_copy_by_vacuum_is_honest(seven: Path, tmp_path: Path) -> None:
+    """It is in another journal mode until it is written to, which every writer sees to."""
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(seven)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+
+    assert verified(copy).ok
+
+
+# ---------------------------------------------------------------------------------------- leases
+
+
+@pytest.fixture
+def effects(tmp_path: Path) -> Path:
+    """A ledger with effects that are done, not done, in flight and in doubt."""
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+
+        @idempotent("payment.charge", key="key", ledger=ledger)
+        def charge(key: str) -> int:
+            if key == "refused":
+                raise ClosedError
+            if key == "doubt":
+                raise TimeoutError
+            return 1999
+
+        for key in ("done", "refused", "doubt"):
+            with suppress(ClosedError, TimeoutError):
+                charge(key)
+        ledger.write(in_flight)
+    return path
+
+
+def in_flight(draft: Draft, effect: str = "ef_flight") -> None:
+    """Begin an attempt that has not ended."""
+    intent = draft.append(
+        "effect.intent",
+        world="RML3",
+        operation="payment.charge",
+        effect=effect,
+        key="flight",
+        attempt=1,
+    )
+    draft.grant(effect, 1, intent.id, 60)
+
+
+def test_effects_in_every_state_are_not_accused(effects: Path) -> None:
+    """Each has the lease that is due to it, or none."""
+    assert verified(effects).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "detail"),
+    [
+        (
+            "DELETE FROM leases WHERE owner = ''",
+            "has not ended, but its lease is gone, so that nobody is told of it",
+        ),
+        (
+            "DELETE FROM leases WHERE owner != ''",
+            "has not ended, but its lease is gone, so that nobody is told of it",
+        ),
+        ("UPDATE leases SET owner = 'me' WHERE owner = ''", "has a lease of another attempt"),
+        ("UPDATE leases SET owner = '' WHERE owner != ''", "has a lease of another attempt"),
+        ("UPDATE leases SET attempt = 2 WHERE owner != ''", "has a lease of another attempt"),
+        ("UPDATE leases SET until = 'x' WHERE owner != ''", "has a lease until no time at all"),
+        (
+            "INSERT INTO leases SELECT effect, 1, id, recorded_at FROM entries WHERE idx = 0",
+            "has a lease, but nothing is open",
+        ),
+        (
+            "INSERT INTO leases VALUES ('ef_none', 1, 'me', '2026-11-20T19:00:00.000000Z')",
+            "has a lease, but nothing is open",
+        ),
+    ],
+)
+def test_a_forged_lease_is_named(effects: Path, statement: str, detail: str) -> None:
+    """A doubt without its lease would be on nobody's list."""
+    tamper(effects, statement)
+
+    (problem,) = verified(effects).problems
+    assert ("lease", None) == (problem.code, problem.index)
+    assert problem.detail.startswith("the effect 'ef_")
+    assert problem.detail.endswith(detail)
+
+
+def test_leases_that_cannot_be_read_are_a_problem(effects: Path) -> None:
+    """The rest is checked all the same."""
+    tamper(effects, "DROP TABLE leases", "UPDATE entries SET key = 'x' WHERE idx = 1")
+
+    assert {"column", "lease", "schema"} == {p.code for p in verified(effects).problems}
+
+
+@pytest.mark.parametrize("place", ["memory:", "file"])
+def test_effects_that_begin_and_end_meanwhile_are_not_accused(place: str, tmp_path: Path) -> None:
+    """What was open has ended, and what had not begun is open, when the leases are read."""
+    with Ledger(place if place == "memory:" else tmp_path / "ledger.db") as ledger:
+        fill(ledger, PROGRESS_ROWS - 1)
+        ledger.write(partial(in_flight, effect="ef_before"))
+
+        def end(draft: Draft) -> None:
+            draft.append("effect.done", world="RML3", effect="ef_before", attempt=1)
+            draft.release("ef_before")
+            in_flight(draft, "ef_after")
+
+        found = ledger.verify(
+            progress=lambda *_: None if ledger.size > 1_001 else ledger.write(end)
+        )
+
+        assert (found.problems, ledger.verify().problems) == ((), ())
 
 
 # ------------------------------------------------------------------------------------- verdicts

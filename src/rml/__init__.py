@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from rml.incident.projection import Phase
     from rml.incident.rule import CaseClosedError, StepRefusedError
     from rml.incident.severity import Sev
+    from rml.ledger.checkpoint import Checkpoint
     from rml.ledger.draft import Draft, Receipt
     from rml.ledger.entry import Entry
     from rml.ledger.errors import (
@@ -61,9 +62,13 @@ if TYPE_CHECKING:
         NewerFormatError,
         NoLedgerError,
         NotALedgerError,
+        ProofError,
+        SignatureError,
         UnknownIdError,
     )
     from rml.ledger.ledger import Ledger
+    from rml.ledger.note import SignerKey, VerifierKey
+    from rml.ledger.proof import ConsistencyProof, InclusionProof
     from rml.ledger.rows import Rows
     from rml.ledger.verify import Level, Problem, Verification
     from rml.problem import from_problem, to_problem
@@ -83,9 +88,11 @@ __all__ = [
     "CaseStatus",
     "Casebook",
     "Cause",
+    "Checkpoint",
     "Clock",
     "ClosedError",
     "ConfigurationError",
+    "ConsistencyProof",
     "CorrectionTargetError",
     "DecodingError",
     "DefinitionError",
@@ -106,6 +113,7 @@ __all__ = [
     "InDoubtError",
     "InFlightError",
     "Incident",
+    "InclusionProof",
     "InvalidInputError",
     "KeyMissingError",
     "Ledger",
@@ -122,6 +130,7 @@ __all__ = [
     "OutcomeNotRecordedError",
     "Phase",
     "Problem",
+    "ProofError",
     "Receipt",
     "Reconciliation",
     "ResultUnavailableError",
@@ -130,10 +139,13 @@ __all__ = [
     "Secret",
     "Sev",
     "Severity",
+    "SignatureError",
+    "SignerKey",
     "StepRefusedError",
     "SystemClock",
     "UnknownIdError",
     "Verification",
+    "VerifierKey",
     "World",
     "boundary",
     "carried",
@@ -193,6 +205,7 @@ _HOMES = {
     "rml.incident.projection": ("Phase",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
     "rml.incident.severity": ("Sev",),
+    "rml.ledger.checkpoint": ("Checkpoint",),
     "rml.ledger.draft": ("Draft", "Receipt"),
     "rml.ledger.entry": ("Entry",),
     "rml.ledger.errors": (
@@ -204,9 +217,13 @@ _HOMES = {
         "NewerFormatError",
         "NoLedgerError",
         "NotALedgerError",
+        "ProofError",
+        "SignatureError",
         "UnknownIdError",
     ),
     "rml.ledger.ledger": ("Ledger",),
+    "rml.ledger.note": ("SignerKey", "VerifierKey"),
+    "rml.ledger.proof": ("ConsistencyProof", "InclusionProof"),
     "rml.ledger.rows": ("Rows",),
     "rml.ledger.verify": ("Level", "Problem", "Verification"),
     "rml.problem": ("from_problem", "to_problem"),

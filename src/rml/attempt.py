@@ -68,6 +68,15 @@ _RECURSIVE: Final = frozenset({("requests.sessions", "send")})
 
 _STRIPE: Final = frozenset(key for key in _LOOPS if key[0].startswith("stripe."))
 
+# Who catches what goes wrong while connecting or reading, and raises a word of its own for it: the
+# packages whose exceptions are judged, and what they are built upon.
+_CLIENTS: Final = frozenset(
+    {
+        *("aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "h11", "h2", "http", "httpcore"),
+        *("httpx", "idna", "requests", "socket", "ssl", "stripe", "urllib", "urllib3", "yarl"),
+    }
+)
+
 _UNSENT: Final = frozenset({"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})
 
 
@@ -97,6 +106,30 @@ def is_single_stripe_request(exc: BaseException) -> bool:
     """
     loops = [f for f in islice(_frames(exc), FRAMES_MAX) if _place(f) in _STRIPE]
     return bool(loops) and not was_sent_before(exc)
+
+
+def was_caught_by_client(exc: BaseException) -> bool:
+    """Return whether a client caught an exception inside itself: its caller never saw it."""
+    trace = exc.__traceback__
+    return trace is not None and _place(trace.tb_frame)[0].partition(".")[0] in _CLIENTS
+
+
+def was_caught_outside(exc: BaseException, other: BaseException) -> bool:
+    """Return whether an exception was caught further out than where the other one is now.
+
+    It was being handled before the call began in which the other was raised.
+    """
+    caught, here = exc.__traceback__, other.__traceback__
+    if caught is None or here is None:
+        return False
+    frame = here.tb_frame.f_back
+    for _ in range(FRAMES_MAX):
+        if frame is None:
+            break
+        if frame is caught.tb_frame:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _frames(exc: BaseException) -> Iterator[FrameType]:

@@ -9,11 +9,11 @@ for people and stops early; the other looks for the widest world and goes on, al
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, islice
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 import attrs
 
-from rml.world import DEFAULT_ACTION, Action, World, legal, widest
+from rml.world import DEFAULT_ACTION, Action, World, legal, member_of, widest
 
 CAUSE_WIDTH_MAX: Final = 16
 """Members looked at in one group: a group of thousands repeats itself."""
@@ -128,9 +128,14 @@ def _walk(exc: BaseException) -> Iterator[Cause]:
             yield node
         elif id(node) not in seen:
             seen.add(id(node))
-            if type_name(type(node)) not in _TRACEBACK_CARRIERS:
+            if not is_traceback_carrier(node):
                 yield Cause.of(node)
             waiting.extend(_shown_behind(node))
+
+
+def is_traceback_carrier(exc: BaseException) -> bool:
+    """Return whether an exception is only the text of another process's traceback."""
+    return type_name(type(exc)) in _TRACEBACK_CARRIERS
 
 
 def _shown_behind(exc: BaseException) -> Iterator[BaseException | Cause]:
@@ -186,26 +191,6 @@ def widened(world: World, action: Action, *behind: BaseException | None) -> tupl
     return other_world, other_action if fits else DEFAULT_ACTION[other_world]
 
 
-def happened_along(error: Tagged) -> bool | None:
-    """Return what an error says of its effect, or the error it was raised `from`, and so on.
-
-    Where none of them says, an RML1 error says False, because nothing left the room; unless
-    anything behind it, linked or hidden, says otherwise or that it is unknown.
-    """
-    node: object = error
-    for _ in range(CAUSE_DEPTH_MAX):
-        if not isinstance(node, Tagged):
-            break
-        if "happened" in node.tags:
-            return cast("bool | None", node.tags["happened"])
-        node = cast("BaseException", node).__cause__
-    if error.world is not World.RML1:
-        return None
-    behind = (e for e in live_chain(cast("BaseException", error)) if isinstance(e, Tagged))
-    doubted = any(e.tags.get("happened", False) is not False for e in behind)
-    return None if doubted else False
-
-
 def weightiest(*actions: Action) -> Action:
     """Return the action that forbids most: escalate, then compensate, then retry."""
     order = list(Action)
@@ -254,6 +239,6 @@ _LONG_ESCAPES: Final = [chr(n) for n in range(32) if chr(n) not in "\b\t\n\f\r"]
 
 def _world_or_none(value: object) -> World | None:
     try:
-        return World(value) if isinstance(value, str) else None
+        return member_of(World, value)
     except ValueError:
         return None

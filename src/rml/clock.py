@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from rml.entropy import random_bytes
+from rml.error import InvalidInputError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_LENGTH: Final = len("2026-11-20T19:00:00.000000Z")
@@ -70,18 +71,39 @@ class FrozenClock:
         return self._monotonic
 
     def advance(self, by: float | timedelta) -> None:
-        """Move both readings forward by ``by`` (seconds, or a timedelta)."""
-        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
-        self._now += step
+        """Move both readings forward by ``by`` (seconds, or a timedelta).
+
+        Raises:
+            InvalidInputError: it is neither, or leads beyond the years 1 to 9999.
+        """
+        try:
+            step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+            now = self._now + step
+        except (TypeError, ValueError, OverflowError):
+            way_out = "give seconds or a timedelta that stays within the years 1 to 9999"
+            raise InvalidInputError.about("by", by, way_out) from None
+        self._now = now
         self._monotonic += step.total_seconds()
 
     def set(self, to: datetime | str) -> None:
-        """Step the wall clock to ``to``, forwards or back; the monotonic reading stays."""
+        """Step the wall clock to ``to``, forwards or back; the monotonic reading stays.
+
+        Raises:
+            InvalidInputError: it is no aware datetime, nor the text of one.
+        """
         self._now = _moment(to)
 
 
-def _moment(told: datetime | str) -> datetime:
-    return parse_utc(told if isinstance(told, str) else utc_text(told))
+def _moment(told: object) -> datetime:
+    try:
+        if isinstance(told, datetime):
+            return parse_utc(utc_text(told))
+        if isinstance(told, str):
+            return parse_utc(str.__str__(told))
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from None
+    way_out = "give an aware datetime, or its text such as '2026-11-20T19:00:00Z'"
+    raise InvalidInputError.about("the clock's time", told, way_out)
 
 
 class RandomIds:
@@ -136,7 +158,11 @@ def utc_text(moment: datetime) -> str:
     """
     if moment.tzinfo is UTC:
         return moment.isoformat("T", "microseconds")[:26] + "Z"
-    offset = moment.utcoffset()
+    try:
+        offset = moment.utcoffset()
+    except Exception as error:  # a timezone of somebody's own may raise anything
+        message = f"the time's timezone does not say its offset ({type(error).__name__})"
+        raise ValueError(message) from error
     if offset is None:
         message = f"the time {moment.isoformat()} has no timezone"
         raise ValueError(f"{message}; give an aware datetime, such as datetime.now(UTC)")

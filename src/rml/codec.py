@@ -314,8 +314,8 @@ def _no_float(_value: float, path: str) -> str:
 
 def _no_secret(_value: Secret[Any], path: str) -> str:
     raise EncodingError(
-        f"the fact at {path} is a Secret, and facts are recorded in clear; "
-        "name it in personal= or leave it out"
+        f"the fact at {path} is a Secret, and secrets are not recorded; "
+        "leave it out, or put what it reveals into personal=, where it can be erased"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -66,9 +66,10 @@ def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
     if hooks is None:
         return ()
     if isinstance(hooks, Sequence) and not isinstance(hooks, str | bytes):
-        listed = tuple(hooks)
-        if all(map(callable, listed)):
-            return listed
+        with suppress(Exception):  # a class of its own may raise anything
+            listed = tuple(hooks)
+            if all(map(callable, listed)):
+                return listed
     message = "hooks must be a list of callables that take an rml.Escalation"
     raise InvalidInputError(message)
 

@@ -15,6 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 import attrs
 
 from rml.error import InvalidInputError
+from rml.tag import shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,12 +62,14 @@ def surrounded(
     """
     given = {"actor": actor, "correlation": correlation, "traceparent": traceparent}
     for name, value in given.items():
-        if value is not None and not _holdable(value):
+        if isinstance(value, str):
+            given[name] = str.__str__(value)  # a class of its own may answer anything about itself
+        if value is not None and not _holdable(given[name]):
             limit = f"1 to {TEXT_CHARACTERS_MAX} printable characters (TEXT_CHARACTERS_MAX)"
-            raise InvalidInputError(f"{name} {value!a:.80} must be text of {limit}")
+            raise InvalidInputError(f"{name} {shown(value)} must be text of {limit}")
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         form = "W3C Trace Context (00-<32 hex>-<16 hex>-<2 hex>)"
-        raise InvalidInputError(f"traceparent {traceparent!r:.80} does not follow {form}")
+        raise InvalidInputError(f"traceparent {shown(traceparent)} does not follow {form}")
     token = _current.set(
         attrs.evolve(_current.get(), **{k: v for k, v in given.items() if v is not None})
     )

@@ -15,14 +15,15 @@ class says. The other error is looked for where this one is built (the exception
 in its live chain, and `from None` does not hide it.
 """
 
-import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from rml.cause import Cause, Tagged, clip, happened_along, text_of, type_name, walk_causes, widened
+from rml.cause import Cause, Tagged, clip, text_of, type_name, walk_causes, widened
 from rml.detail import clean_details
+from rml.handled import handled_here
+from rml.judgement import happened_of
 from rml.tag import (
     TAGS,
     UNSET,
@@ -30,6 +31,7 @@ from rml.tag import (
     Tag,
     Unset,
     hiding_base,
+    members_of,
     read_declaration,
     read_fields,
     read_tag,
@@ -75,10 +77,9 @@ class RmlError(Tagged, Exception):
         action: what to do next; legal in the world. Default: the class's, or that of the world.
         severity: how bad; default `Severity.ERROR`.
         details: JSON data for machines; see `rml.detail.clean_details` for what else is kept.
-        happened: whether the effect took place; None says that it is unknown. Not given, an error
-            raised `from` another of ours takes that one's answer, and an RML1 error says False.
-        retry_after: seconds or a timedelta; only kept while the action is to retry. An unusable
-            hint is dropped.
+        happened: whether the effect took place, None for unknown. Not given, `rml.judgement` says
+            it: by what led here, or False for an RML1 error with nothing doubtful behind it.
+        retry_after: seconds or a timedelta; kept if usable, while the action is to retry.
 
     Attributes:
         public: whether clients may read the message of these errors; otherwise they get the
@@ -154,7 +155,7 @@ class RmlError(Tagged, Exception):
         self._details = clean_details(kept.pop("details", None) if details is None else details)
         self._type: str = kept.pop("type", type_name(type(self)))
         self.kept_causes: tuple[Cause, ...] = kept.pop("causes", ())
-        self._settle(kept, _read_given(self, given), sys.exception() if fields is None else None)
+        self._settle(kept, _read_given(self, given), handled_here() if fields is None else None)
 
     def _settle(
         self, kept: dict[str, Any], given: dict[str, Any], handled: BaseException | None
@@ -185,7 +186,7 @@ class RmlError(Tagged, Exception):
             live = widened(self.own_world, self.own_action, self.__cause__, self.__context__)
             return live[name == "action"]
         if name == "happened":
-            return happened_along(self)
+            return happened_of(self)
         if name == "retry_after" and self.action is not Action.RETRY_WITH_BACKOFF:
             return None
         return self.tags[name]
@@ -243,9 +244,9 @@ class RmlError(Tagged, Exception):
         Raises:
             InvalidInputError: `values` is not a mapping.
         """
-        if not isinstance(values, Mapping):
+        if (members := members_of(values)) is None:
             raise InvalidInputError.about("values", values, "pass what to_dict() returned")
-        fields = {"happened": None, **values}
+        fields = {"happened": None, **members}
         message = fields.get("message")
         klass = class_for(fields.get("code"), fields.get("type"), read_fields(fields).get("world"))
         return klass(message if isinstance(message, str) else None, fields)

@@ -61,7 +61,7 @@ from rml.codec import parse_json
 from rml.detail import clean_details
 from rml.error import InvalidInputError, RmlError, class_for
 from rml.redact import allow_list
-from rml.tag import read_fields
+from rml.tag import members_of, read_fields
 from rml.world import Action, World
 
 __all__ = ["CONTENT_TYPE", "PROBLEM_BYTES_MAX", "from_problem", "to_problem"]
@@ -175,19 +175,25 @@ def _phrase(status: int) -> str:
 
 
 def _read(body: object) -> dict[Any, Any]:
+    if isinstance(body, str):
+        body = str.__str__(body)  # a class of its own may answer anything about itself
     if isinstance(body, str | bytes):
         if len(body) > PROBLEM_BYTES_MAX:
             raise InvalidInputError(
                 f"body has more than {PROBLEM_BYTES_MAX} bytes, PROBLEM_BYTES_MAX; it is no problem"
             )
         body = parse_json(body)
-    if not isinstance(body, Mapping):
+    members = members_of(body)
+    if members is None:
         raise InvalidInputError.about("body", body, "pass a JSON object, parsed or as text")
-    return dict(body)
+    return members
 
 
 def _world_by_status(status: object) -> dict[str, Any]:
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+    if isinstance(status, int) and status in (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ):
         return {"world": World.RML2, "action": Action.RETRY_WITH_BACKOFF}
     if isinstance(status, int) and 400 <= status < 500:  # noqa: PLR2004 - client errors
         return {"world": World.RML2, "action": Action.START_COMPENSATION}
@@ -195,8 +201,7 @@ def _world_by_status(status: object) -> dict[str, Any]:
 
 
 def _details_of(members: Mapping[Any, Any]) -> dict[str, Any]:
-    details = members.get("details")
-    kept = dict(details) if isinstance(details, Mapping) else {}
+    kept = members_of(members.get("details")) or {}
     rest = {name: value for name, value in members.items() if name not in _MEMBERS}
     if isinstance(status := members.get("status"), int):
         rest["status"] = status

@@ -9,12 +9,12 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from rml.cause import CAUSES_MAX, NAME_BYTES_MAX, Cause, clip
-from rml.world import Action, Severity, World, widest
+from rml.world import Action, Severity, World, member_of, widest
 
 TAGS: Final = ("code", "world", "action", "severity", "happened", "retry_after")
 """The class attributes by which a subclass says what its errors carry."""
@@ -49,8 +49,8 @@ def read_tag(name: str, value: object) -> Any:
         ValueError: the value is no such tag; the message says what is.
     """
     if name == "code":
-        if isinstance(value, str) and is_code(value):
-            return str(value)
+        if isinstance(value, str) and is_code(code := str.__str__(value)):
+            return code
         raise ValueError(
             f"{shown(value)} is no code; use capitals, digits and underscores, at most"
             f" {CODE_CHARS_MAX}, as in 'PAYMENT_DECLINED'"
@@ -61,8 +61,8 @@ def read_tag(name: str, value: object) -> Any:
         raise ValueError(f"{shown(value)} is no answer; use True, False, or None for unknown")
     if name == "retry_after":
         return None if value is None else _seconds(value)
-    vocabulary: type[Enum] = {"world": World, "action": Action, "severity": Severity}[name]
-    return vocabulary(value)
+    vocabulary: type[StrEnum] = {"world": World, "action": Action, "severity": Severity}[name]
+    return member_of(vocabulary, value)
 
 
 def is_code(text: str) -> bool:
@@ -103,6 +103,17 @@ def read_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
     if "details" in fields:
         read["details"] = fields["details"]
     return read
+
+
+def members_of(value: object) -> dict[Any, Any] | None:
+    """Return the members of a mapping that can be read; None if this is none."""
+    try:
+        members = dict(value) if isinstance(value, Mapping) else None
+    except Exception:  # noqa: BLE001 - a class of its own may raise anything
+        return None
+    if members is None:
+        return None
+    return {str.__str__(k) if isinstance(k, str) else k: v for k, v in members.items()}
 
 
 class Tag:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, ParamSpec, TypeVar
 
 from rml.context import carried
@@ -39,11 +40,32 @@ async def run(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     return await asyncio.shield(begin(function, *args, **kwargs))
 
 
+def apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+    """Start what is no store work and may take long in a thread of its own, as :func:`begin`."""
+    job = carried(function)
+    ended: Future[R] = Future()
+    ended.set_running_or_notify_cancel()
+
+    def run_apart() -> None:
+        try:
+            value = job(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - it is read from the future
+            ended.set_exception(error)
+        else:
+            ended.set_result(value)
+
+    try:
+        threading.Thread(target=run_apart, name="rml-apart").start()
+    except RuntimeError:  # out of threads: late is better than never
+        run_apart()
+    return ended
+
+
 async def outcome(
-    work: Awaitable[R],
+    work: Awaitable[R] | Future[R],
 ) -> tuple[asyncio.CancelledError | None, Any, BaseException | None]:
     """Wait for work to its end, whoever cancels; return (cancellation, value, the work's error)."""
-    future = asyncio.ensure_future(work)
+    future = asyncio.wrap_future(work) if isinstance(work, Future) else asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
@@ -70,4 +92,4 @@ def run_to_end(work: Awaitable[R]) -> R:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(awaited())
-    return _threads().submit(asyncio.run, awaited()).result()
+    return apart(asyncio.run, awaited()).result()

@@ -12,9 +12,10 @@ Values are read in any usual spelling and written in one::
     ('RML3', True)
 """
 
+from contextlib import suppress
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Self, cast
+from typing import Self, TypeVar
 
 __all__ = [
     "DEFAULT_ACTION",
@@ -42,9 +43,34 @@ class _Spelled(StrEnum):
             for member in cls:
                 if cls._normal(member.value) == normal:
                     return member
-        shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-        words = ", ".join(member.value for member in cls)
-        raise ValueError(f"{shown:.80} is not one of the {cls.__name__} spellings; use {words}")
+        raise ValueError(_no_spelling(cls, value))
+
+
+M = TypeVar("M", bound=StrEnum)
+
+
+def member_of(kind: type[M], value: object) -> M:
+    """Return the member that a value spells; text is read, and nothing else is asked of a value.
+
+    The class itself compares with, hashes and shows whatever it is given, which may raise anything.
+
+    Raises:
+        ValueError: it spells none; the message lists the legal ones.
+    """
+    if type(value) is kind:
+        return value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return kind(str.__str__(value))
+    raise ValueError(_no_spelling(kind, value))
+
+
+def _no_spelling(kind: type[StrEnum], value: object) -> str:
+    plain = value is None or type(value) in {bool, float} or isinstance(value, str)
+    plain = plain or (type(value) is int and abs(value) < 10**80)
+    shown = repr(value) if plain else type(value).__name__
+    words = ", ".join(member.value for member in kind)
+    return f"{shown:.80} is not one of the {kind.__name__} spellings; use {words}"
 
 
 class _Ordered(_Spelled):
@@ -56,7 +82,7 @@ class _Ordered(_Spelled):
 
     def _rank_of(self, other: object) -> int:
         try:
-            return type(self)(cast("str", other))._rank  # noqa: SLF001 - of the same class
+            return member_of(type(self), other)._rank  # noqa: SLF001 - of the same class
         except ValueError:
             kinds = f"{type(self).__name__} and {type(other).__name__}"
             raise TypeError(f"{kinds} have no common order; compare two of one kind") from None

@@ -53,6 +53,7 @@ class Model:
     value: str | None = None  # what a replay gives; None if there is nothing to give
     code: str | None = None
     ran: int = 0
+    uncertain: bool = False  # whether an earlier attempt may have taken effect
 
     def now(self, moment: datetime) -> str | None:
         """Return the state at a moment: a lease that has run out is doubt."""
@@ -66,6 +67,7 @@ class Model:
     def began(self, attempt: Attempt | None, moment: datetime) -> None:
         """A worker has begun."""
         assert self.may_run(moment)
+        self.uncertain = self.state == "retrying"
         self.state, self.owner = "in_flight", attempt
         self.attempt += 1
         self.ran += 1
@@ -84,7 +86,9 @@ class Model:
             "interrupt": "in_doubt",
             "unsure": "in_doubt",
         }.get(how, "done")
-        if how == "refused":
+        if self.uncertain and self.state == "not_done":
+            self.state = "retrying"  # it says nothing about the attempt before it
+        elif how == "refused":
             self.generation += 1
         if how in ("value", "other value"):
             self.value = how

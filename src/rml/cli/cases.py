@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rml.cli.effects import way_out
 from rml.cli.ending import FINE
 from rml.cli.output import (
     examples,
@@ -20,7 +21,8 @@ from rml.cli.output import (
 )
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import case_shape
-from rml.effect.state import Effect
+from rml.effect.state import Effect, EffectState
+from rml.incident import standing
 from rml.incident.casefile import CaseStatus
 from rml.incident.projection import Projection
 from rml.ledger.ledger import Ledger
@@ -93,7 +95,8 @@ def show_case(ledger: Ledger, incident: str, *, as_json: bool) -> None:
         document = {"type": "case", **case_shape(read), "missing": missing}
         say_json({**document, "effects": list(read.effects), "file": read.file.to_dict()})
     else:
-        say([*_head(read), *_timeline(read), *_effects(effects), *_missing(missing)])
+        lines = [*_head(read), *_timeline(read), *_decisions(read), *_effects(effects)]
+        say([*lines, *_lessons(read), *_missing(missing)])
 
 
 def _book(ledger: Ledger) -> Casebook:
@@ -127,10 +130,37 @@ def _head(read: Projection) -> list[str]:
         ("phase", read.phase.value),
         ("world", file.rml_world.value),
         ("severity", None if severity is None else str(severity)),
-        ("opened at", read.opened_at),
+        ("opened at", f"{moment(read.opened_at)} UTC"),
         ("signals", read.count),
+        ("done", ", ".join(read.steps)),
+        *_next(read),
     ]
     return [*wrapped(f"{file.incident_id}  {file.title}", "", "    "), "", *fields(stands)]
+
+
+def _next(read: Projection) -> list[tuple[str, object]]:
+    """Return what comes next and who must act, or who closed it."""
+    if read.closed is not None:
+        who = read.closed.actor or "nobody named"
+        return [("closed", f"closed by {who} at {moment(read.closed.recorded_at)} UTC")]
+    rows = dict(standing.rows(read, ()))
+    return [(name, rows.get(name)) for name in ("next", "who")]
+
+
+def _decisions(read: Projection) -> list[str]:
+    deciders = [(who.role, who.name) for who in read.file.decisions.decided_by]
+    return ["", "Decided by", *fields(deciders, indent="  ")] if deciders else []
+
+
+def _lessons(read: Projection) -> list[str]:
+    learned = read.file.lessons_learned
+    lists = (
+        ("technical", learned.technical),
+        ("process", learned.process),
+        ("governance", learned.governance),
+    )
+    lessons = [(name, lesson) for name, several in lists for lesson in several]
+    return ["", "Lessons", *fields(lessons, indent="  ")] if lessons else []
 
 
 def _timeline(read: Projection) -> list[str]:
@@ -145,7 +175,8 @@ def _effects(effects: list[Effect]) -> list[str]:
     rows = [[e.state.value, e.id, f"{e.operation} {e.key}"] for e in effects]
     if not rows:
         return []
-    return ["", "Effects", *table(["STATE", "EFFECT", "WHAT"], rows, painted=0, indent="  ")]
+    shown = ["", "Effects", *table(["STATE", "EFFECT", "WHAT"], rows, painted=0, indent="  ")]
+    return shown + way_out([e for e in effects if e.state is EffectState.IN_DOUBT])
 
 
 def _missing(missing: list[str]) -> list[str]:

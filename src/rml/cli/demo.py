@@ -13,6 +13,12 @@ from rml.cli.ending import FINE, NO
 from rml.cli.output import examples, json_option, say, say_json
 
 
+def _folder(_: click.Context, __: click.Parameter, value: str | None) -> Path | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; name a folder")
+    return None if value is None else Path(value)
+
+
 @click.command(
     epilog=examples(
         "rml demo",
@@ -22,7 +28,8 @@ from rml.cli.output import examples, json_option, say, say_json
 @click.option(
     "--out",
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
+    callback=_folder,
     help="Keep the ledger and the case file in this folder.",
 )
 @json_option

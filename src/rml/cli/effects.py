@@ -9,12 +9,13 @@ from typing import Any, Final
 import click
 
 from rml.cli.ending import FINE
-from rml.cli.output import clean, examples, json_option, moment, say, say_json, table
+from rml.cli.output import clean, examples, json_option, moment, say, say_json, table, wrapped
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape
 from rml.cli.tail import assignments
 from rml.effect.state import Effect, EffectState
 from rml.ledger.ledger import Ledger
+from rml.tag import shown
 
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -37,12 +38,13 @@ class Moment(click.ParamType[datetime]):
             read = datetime.fromisoformat(value.strip())
             return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r:.80} is no time such as 2026-11-20T19:00Z, 90m or 2d", param, ctx)
+            self.fail(f"{shown(value)} is no time such as 2026-11-20T19:00Z, 90m or 2d", param, ctx)
 
 
 @click.command(
     epilog=examples(
         "rml effects --in-doubt --ledger payments.db",
+        "rml effects --key pay-202",
         "rml effects --operation payment.charge --since 6h",
         "rml effects --state done --json | jq length",
     )
@@ -55,6 +57,8 @@ class Moment(click.ParamType[datetime]):
     help=f"Only effects in this state: {', '.join(EffectState)}.",
 )
 @click.option("--operation", metavar="OP", help="Only effects of this operation.")
+@click.option("--key", metavar="KEY", help="Only effects of exactly this key: a payment's own id.")
+@click.option("--incident", metavar="ID", help="Only effects of this incident: INC-2026-0001.")
 @click.option(
     "--since",
     metavar="T",
@@ -68,6 +72,8 @@ def effects(
     in_doubt: bool,
     state: str | None,
     operation: str | None,
+    key: str | None,
+    incident: str | None,
     since: datetime | None,
     as_json: bool,
 ) -> int:
@@ -76,22 +82,42 @@ def effects(
         raise click.UsageError(f"--in-doubt and --state {state} contradict each other")
     wanted = EffectState.IN_DOUBT if in_doubt else None if state is None else EffectState(state)
     with opened_ledger() as ledger:
-        found = _find(ledger, wanted, operation, since)
+        if wanted is EffectState.IN_DOUBT and (since, key, incident) == (None, None, None):
+            found = _doubtful(ledger, operation)
+        else:
+            about = None if incident is None else incident.strip().upper()
+            asked = ledger.effects(
+                state=wanted, operation=operation, since=since, key=key, incident=about
+            )
+            found = list(asked)
     if as_json:
         say_json([effect_shape(effect) for effect in found])
     else:
-        say(_table(found) if found else "no effects")
+        say(effect_page(found) if found else "no effects")
     return FINE
 
 
-def _find(
-    ledger: Ledger, state: EffectState | None, operation: str | None, since: datetime | None
-) -> list[Effect]:
-    if state is not EffectState.IN_DOUBT or since is not None:
-        return list(ledger.effects(state=state, operation=operation, since=since))
-    # the ledger keeps a short list of these, and need not read its whole history
+def _doubtful(ledger: Ledger, operation: str | None) -> list[Effect]:
+    """Return what is in doubt from the ledger's short list, without reading its whole history."""
     doubtful = [e for e in ledger.in_doubt() if operation is None or e.operation == operation]
     return sorted(doubtful, key=lambda effect: effect.started_at)
+
+
+def effect_page(found: list[Effect]) -> list[str]:
+    """Return effects as a table, and under it the way out of doubt."""
+    return [*_table(found), *way_out([e for e in found if e.state is EffectState.IN_DOUBT])]
+
+
+def way_out(doubtful: list[Effect]) -> list[str]:
+    """Return how the doubt of effects is ended; nothing for none."""
+    if not doubtful:
+        return []
+    one = doubtful[0].id if len(doubtful) == 1 else "ID"
+    hint = f"Nobody knows whether {'it' if len(doubtful) == 1 else 'they'} happened. Once you do:"
+    lines = ["", *wrapped(hint, "", "")]
+    lines.append(f"  rml resolve {one} --did-not-happen --by NAME --reason TEXT")
+    lines.append(f"  rml resolve {one} --happened --result JSON --by NAME --reason TEXT")
+    return lines
 
 
 def _table(found: list[Effect]) -> list[str]:
@@ -108,7 +134,14 @@ def _note(effect: Effect) -> str:
         effect.operation,
         clean(effect.key),
         f"scope={effect.scope}" if effect.scope else "",
-        effect.incident or "",
+        effect.incident or _no_incident(effect),
         assignments(effect.facts.items()),
     ]
     return " ".join(part for part in said if part)
+
+
+def _no_incident(effect: Effect) -> str:
+    """Say why a doubt has no incident: only a process that has handlers opens one."""
+    if effect.state is not EffectState.IN_DOUBT:
+        return ""
+    return "(no incident yet: run rml.reconcile() in the service)"

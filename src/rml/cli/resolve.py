@@ -28,7 +28,17 @@ from rml.error import InvalidInputError
 )
 @click.option("--by", metavar="NAME", required=True, help="Who decides.")
 @click.option("--reason", metavar="TEXT", required=True, help="On what evidence.")
-@click.option("--result", metavar="JSON", help="With --happened: the value that later calls get.")
+@click.option(
+    "--result",
+    metavar="JSON",
+    help="With --happened: what later calls with this key return, as JSON. For a handler that "
+    "returns a dataclass: an object of its fields.",
+)
+@click.option(
+    "--no-result",
+    is_flag=True,
+    help="With --happened: the value is not known; later calls get ResultUnavailableError.",
+)
 @ledger_option
 @json_option
 def resolve(
@@ -39,14 +49,27 @@ def resolve(
     by: str,
     reason: str,
     result: str | None,
+    no_result: bool,
     as_json: bool,
 ) -> int:
-    """Decide whether an effect in doubt happened, on the record."""
+    """Decide whether an effect in doubt happened, on the record.
+
+    If it happened, say what its handler would have returned (--result), or that nobody can
+    (--no-result). The result is recorded as plain JSON data: this command does not know the
+    handler. null is a value too: what a handler that returns nothing gives.
+    """
     if happened == did_not_happen:
         raise click.UsageError("say one of --happened and --did-not-happen")
     given: dict[str, Any] = {} if result is None else {"result": _json(result)}
     if given and not happened:
         raise click.UsageError("--result goes with --happened: what did not happen has no result")
+    if no_result and not happened:
+        raise click.UsageError("--no-result goes with --happened")
+    if happened and (result is None) is not no_result:
+        raise click.UsageError(
+            "with --happened say one of --result JSON (what later calls get) and --no-result "
+            "(they get ResultUnavailableError)"
+        )
     with opened_ledger() as ledger:
         effect = ledger.resolve(
             effect_id.strip().lower(), happened=happened, by=by, reason=reason, **given
@@ -54,10 +77,18 @@ def resolve(
     if as_json:
         say_json(effect_shape(effect))
         return FINE
-    then = "it will not be done again" if happened else "the next call with its key does it"
+    then = _then(happened=happened, no_result=no_result)
     said = f"{clean(effect.operation)} {clean(effect.key)}: decided by {clean(by)}; {then}"
     say([f"{effect.id} is {paint(effect.state.value)}", *wrapped(said, "", "")])
     return FINE
+
+
+def _then(*, happened: bool, no_result: bool) -> str:
+    """Say what later calls with the key get."""
+    if not happened:
+        return "the next call with its key does it"
+    got = "ResultUnavailableError" if no_result else "the result that you gave"
+    return f"it will not be done again; later calls with its key get {got}"
 
 
 def _json(text: str) -> Any:

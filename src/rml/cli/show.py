@@ -9,21 +9,24 @@ from typing import Final
 import click
 
 from rml.cli.cases import show_case
+from rml.cli.effects import effect_page, way_out
 from rml.cli.ending import FINE
-from rml.cli.output import examples, fields, json_option, paint, say, say_json, wrapped
+from rml.cli.output import examples, fields, json_option, paint, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape, entry_shape
 from rml.cli.tail import entry_table
 from rml.effect.state import Effect, EffectState
+from rml.error import InvalidInputError
 from rml.ledger.entry import COLUMNS, Entry
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
+from rml.tag import shown
 
 _PLACE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _EFFECT: Final = re.compile(r"ef_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 _ENTRY: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
-_NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) and no incident's (INC-...)"
+_NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) or key, no incident's (INC-...)"
 
 
 @click.command(
@@ -31,6 +34,7 @@ _NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) and no incid
         "rml show 12 --ledger payments.db",
         "rml show ef_6b1f0e6c1d2a4f3b8c9d0e1f2a3b4c5d",
         "rml show INC-2026-0001",
+        "rml show pay-202",
     )
 )
 @click.argument("id_", metavar="ID")
@@ -40,20 +44,44 @@ def show(*, id_: str, as_json: bool) -> int:
     """Show one entry, effect or incident.
 
     ID is an entry's id or its place (the number that `rml tail` shows), an effect's id (ef_...),
-    or an incident's (INC-2026-0001).
+    an incident's (INC-2026-0001), or, if it is none of these, an effect's key (pay-202); several
+    effects of one key are listed.
     """
     with opened_ledger() as ledger:
-        if _PLACE.fullmatch(id_):
-            _show_entry(ledger, _entry_at(ledger, int(id_)), as_json=as_json)
-        elif _ENTRY.fullmatch(id_):
-            _show_entry(ledger, ledger.entry(id_.lower()), as_json=as_json)
-        elif _EFFECT.fullmatch(id_):
-            _show_effect(ledger, ledger.effect(id_.lower()), as_json=as_json)
-        elif id_.upper().startswith("INC-"):
-            show_case(ledger, id_.upper(), as_json=as_json)
-        else:
-            raise UnknownIdError(f"{id_!r:.80} {_NO_ID}")
+        try:
+            _show_named(ledger, id_, as_json=as_json)
+        except UnknownIdError:
+            if not _show_key(ledger, id_, as_json=as_json):
+                raise
     return FINE
+
+
+def _show_named(ledger: Ledger, id_: str, *, as_json: bool) -> None:
+    if _PLACE.fullmatch(id_):
+        _show_entry(ledger, _entry_at(ledger, int(id_)), as_json=as_json)
+    elif _ENTRY.fullmatch(id_):
+        _show_entry(ledger, ledger.entry(id_.lower()), as_json=as_json)
+    elif _EFFECT.fullmatch(id_):
+        _show_effect(ledger, ledger.effect(id_.lower()), as_json=as_json)
+    elif id_.upper().startswith("INC-"):
+        show_case(ledger, id_.upper(), as_json=as_json)
+    else:
+        raise UnknownIdError(f"{shown(id_)} {_NO_ID}")
+
+
+def _show_key(ledger: Ledger, key: str, *, as_json: bool) -> bool:
+    """Show the effect of a key, or list those of several operations; say whether there is one."""
+    try:
+        found = list(ledger.effects(key=key))
+    except InvalidInputError:  # no key can be like this
+        return False
+    if len(found) == 1:
+        _show_effect(ledger, found[0], as_json=as_json)
+    elif found and as_json:
+        say_json({"type": "effects", "effects": [effect_shape(effect) for effect in found]})
+    elif found:
+        say(effect_page(found))
+    return bool(found)
 
 
 def _entry_at(ledger: Ledger, index: int) -> Entry:
@@ -113,11 +141,7 @@ def _show_effect(ledger: Ledger, effect: Effect, *, as_json: bool) -> None:
     lines += fields(_all(effect.facts), indent="  ")
     lines += ["", "Entries", *entry_table(entries, indent="  ")]
     if effect.state is EffectState.IN_DOUBT:
-        hint = (
-            f"Nobody knows whether it happened. Once you do: rml resolve {effect.id} "
-            "--happened (or --did-not-happen) --by NAME --reason TEXT"
-        )
-        lines += ["", *wrapped(hint, "", "")]
+        lines += way_out([effect])
     say(lines)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import click
 
@@ -22,6 +24,10 @@ from rml.cli.output import (
 from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.verify import Level, Problem, Verification
+
+# How many problems are printed; `--json` has all that were gathered.
+PROBLEMS_SHOWN_MAX: Final = 10
+_TRIGGER: Final = re.compile(r"((?:entries|tiles|meta|head)_(?:in_order|only_erased|no_[a-z]+)) is")
 
 
 @click.command(
@@ -65,9 +71,20 @@ def _page(place: str, found: Verification) -> list[str]:
         return [*lines, "", f"{paint('ok')}: everything follows from the entries' bytes"]
     number = len(found.problems)
     lines += ["", f"{paint('NOT ok')}: {number} problem{'s' if number > 1 else ''}"]
-    for problem in found.problems:
-        lines += wrapped(f"{_where(problem)}{problem.detail} [{problem.code}]", "  ", "    ")
+    for problem in found.problems[:PROBLEMS_SHOWN_MAX]:
+        lines += wrapped(f"{_where(problem)}{_what(problem)} [{problem.code}]", "  ", "    ")
+    if number > PROBLEMS_SHOWN_MAX:
+        lines.append(f"  ... and {number - PROBLEMS_SHOWN_MAX} more")
+    if any(problem.code == "origin" for problem in found.problems):
+        lines += wrapped(f"this file says that it is the ledger {found.origin}", "  ", "    ")
     return lines
+
+
+def _what(problem: Problem) -> str:
+    """Return what is wrong; of a trigger also that it is one, and what follows from that."""
+    if problem.code == "schema" and _TRIGGER.match(problem.detail):
+        return f"the trigger {problem.detail}; what it guards is not guarded"
+    return problem.detail
 
 
 def _where(problem: Problem) -> str:

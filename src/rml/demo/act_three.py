@@ -49,7 +49,7 @@ def play(stage: Stage, first: ActOne) -> ActThree:
         '@rml.idempotent("payment.charge", key="payment_id").',
     )
     stage.clock.set("2026-06-02T18:00:00Z")
-    stage.shop.switch.reset()
+    _lift_switch(stage, first)
     charge = charging_once(stage.shop)
     orders = evening(SECOND_EVENING)
     for order in orders:
@@ -68,6 +68,20 @@ def play(stage: Stage, first: ActOne) -> ActThree:
     made = _ask_again(stage, asked, charge)
     _close(stage, first, incident)
     return ActThree(len(asked), made, doubted, incident)
+
+
+def _lift_switch(stage: Stage, first: ActOne) -> None:
+    """Turn payments on again, on the record: what had to change has changed."""
+    case = Casebook(stage.ledger)[first.incident]
+    case.act("feature_fix", by=SRE, world=rml.World.RML2, detail="Charges have idempotency keys")
+    stage.shop.switch.reset()
+    case.act(
+        "kill_switch_lifted",
+        by=SRE,
+        world=rml.World.RML2,
+        detail=f"payments are on again: {stage.shop.switch.path.name} is gone",
+    )
+    stage.tell(f"{SRE} lifts the kill switch, and {case.id} says so: payments are on again.")
 
 
 def _sell(stage: Stage, order: Order, charge: Charge) -> None:

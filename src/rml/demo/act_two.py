@@ -112,7 +112,7 @@ def _refund(stage: Stage, case: Case, first: ActOne) -> None:
     for refund_id, entry in zip(refunds, first.surplus, strict=True):
         charge_id, amount = entry.facts["charge_id"], money(entry.facts["amount"])
         stage.table([f"{refund_id} {amount:>10}   corrects entry {entry.index}: {charge_id}"])
-        linked = [e for e in stage.ledger.entries(corrects=entry.id) if e.kind == "effect.done"]
+        linked = stage.ledger.entries(corrects=entry.id)
         stage.claim(len(linked) == 1, f"one refund corrects the entry of {charge_id}")
     again = [refund(*order) for order in asked]
     made = gateway.refunds()

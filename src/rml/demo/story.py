@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from rml.demo.act_one import ActOne
 from rml.demo.act_three import ActThree
 from rml.demo.gateway_client import running_gateway
 from rml.demo.shop import LEDGER, SERVICE, Shop
-from rml.demo.stage import Stage
+from rml.demo.stage import COLUMNS, Stage
 
 CURTAIN: Final = "2026-06-01T18:00:00Z"
 ORIGIN: Final = "rml-demo/shop"
@@ -95,6 +96,17 @@ def run(out: Path | None, echo: Callable[[str], None]) -> DemoResult:
         InvalidInputError: no folder can be made there.
     """
     folder = _new_folder(out)
+    try:
+        return _play(folder, echo)
+    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            echo("")
+            echo("Interrupted. What was written so far is in")
+            echo(f"  {folder}")
+        raise
+
+
+def _play(folder: Path, echo: Callable[[str], None]) -> DemoResult:
     ledger_path, books = folder / LEDGER, folder / "gateway-books.jsonl"
     clock = rml.FrozenClock(CURTAIN)
     ledger = rml.Ledger(
@@ -198,10 +210,19 @@ def _drop_curtain(stage: Stage, result: DemoResult) -> None:
     stage.echo(f"  {result.case_file}")
     stage.echo("")
     stage.echo("Type next:")
-    rml_, ledger = program(), shlex.quote(str(result.ledger))
-    stage.echo(f"  {rml_} cases --ledger {ledger}")
-    stage.echo(f"  {rml_} case {result.case_file.stem} --yaml --ledger {ledger}")
-    stage.echo(f"  {rml_} verify --ledger {ledger}")
+    ledger = f"--ledger {shlex.quote(str(result.ledger))}"
+    for command in ("cases", f"case {result.case_file.stem} --yaml", "verify"):
+        for line in _to_type([program(), command, ledger]):
+            stage.echo(line)
+
+
+def _to_type(words: list[str]) -> list[str]:
+    """Return a command on one line if it fits, else on several that a shell reads as one."""
+    whole = f"  {' '.join(words)}"
+    if len(whole) <= COLUMNS:
+        return [whole]
+    first, *rest = words
+    return [f"  {first} \\", *(f"    {word} \\" for word in rest[:-1]), f"    {rest[-1]}"]
 
 
 def program() -> str:

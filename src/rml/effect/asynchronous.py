@@ -24,6 +24,7 @@ from rml.effect.call import (
 from rml.effect.decide import NEVER_CALLED, Decision, Doubt, Refuse, Replay, Run
 from rml.effect.operation import Attempt, Operation, Outcome
 from rml.effect.request import binder
+from rml.incident.hook import Escalation
 from rml.incident.marks import note_begun
 from rml.ledger.ledger import Ledger
 
@@ -48,7 +49,7 @@ def face(
             if isinstance(decision, Replay):
                 return call.replay(decision)
             if isinstance(decision, Doubt):
-                await threads.run(call.doubt)
+                await _doubt(call)
                 continue
             if isinstance(decision, Refuse) or time.monotonic() >= deadline:
                 raise refused(decision)
@@ -58,13 +59,29 @@ def face(
     return wrapper
 
 
+async def _doubt(call: Call) -> None:
+    """Record that the attempt in flight was lost and tell the hooks, even of a cancelled caller."""
+    cancelled, escalation, trouble = await threads.outcome(threads.begin(call.lose))
+    await _tell(call, escalation)
+    if trouble is not None:
+        raise trouble
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _tell(call: Call, escalation: Escalation | None) -> None:
+    """Tell the hooks, as long as they may take, in none of the threads that do store work."""
+    if escalation is not None:
+        await threads.outcome(threads.apart(call.tell, escalation))
+
+
 async def _begin(call: Call) -> Decision | Attempt:
     """Make the intent durable; cancelled meanwhile, the handler was certainly never called."""
     work = threads.begin(call.begin)
     cancelled, begun, trouble = await threads.outcome(work)
     if cancelled is not None:
         if isinstance(begun, Attempt):
-            await threads.outcome(threads.begin(call.finish, begun, Outcome(NEVER_CALLED)))
+            await threads.outcome(threads.begin(call.end, begun, Outcome(NEVER_CALLED)))
         raise cancelled
     if trouble is not None:
         raise trouble
@@ -83,23 +100,20 @@ async def _carry_out(
     note_begun(attempt.id)
     try:
         value = await handler(*args, **kwargs)
-    except GeneratorExit as error:  # given up: nothing can be awaited, perhaps no loop is running
-        record_failure(
-            error, attempt, functools.partial(call.finish, attempt, call.error_outcome(error))
-        )
-        raise
     except BaseException as error:
-        record = functools.partial(call.finish, attempt, call.error_outcome(error))
-        if isinstance(error, GeneratorExit):  # thrown away: nothing may be awaited any more
-            record_failure(error, attempt, record)
+        record = functools.partial(call.end, attempt, call.error_outcome(error))
+        if isinstance(error, GeneratorExit):  # given up: nothing can be awaited, perhaps no loop
+            threads.apart(call.tell, record_failure(error, attempt, record))
         else:
-            await threads.outcome(threads.begin(record_failure, error, attempt, record))
+            work = threads.begin(record_failure, error, attempt, record)
+            _, escalation, _ = await threads.outcome(work)
+            await _tell(call, escalation)
         raise
     finally:
         with suppress(ValueError):  # given up from another context, where nothing is to be reset
             attempts.reset(token)
-    work = threads.begin(call.finish, attempt, call.value_outcome(value))
-    cancelled, recorded, trouble = await threads.outcome(work)
+    ended = threads.begin(call.end, attempt, call.value_outcome(value))
+    cancelled, recorded, trouble = await threads.outcome(ended)
     if trouble is not None:
         raise not_recorded(attempt, trouble) from trouble
     if cancelled is not None:

@@ -14,6 +14,7 @@ import attrs
 from rml.codec import DecodingError, EncodingError
 from rml.config import current_ledger
 from rml.effect.decide import DONE, Decision, Refuse, Replay, Run, decide, ending_of
+from rml.effect.doubt import record_doubt
 from rml.effect.errors import (
     DefinitionError,
     InDoubtError,
@@ -29,7 +30,6 @@ from rml.effect.operation import (
     Recorded,
     ask,
     begin,
-    doubt,
     finish,
     promise,
     refusal,
@@ -38,6 +38,7 @@ from rml.effect.request import Arguments, Request
 from rml.effect.state import replayed
 from rml.effect.values import from_typed, to_typed
 from rml.error import InvalidInputError, RmlError
+from rml.incident.hook import Escalation
 from rml.incident.marks import mark_recorded
 from rml.incident.telling import tell
 from rml.ledger.errors import LimitError
@@ -93,21 +94,32 @@ class Call:
 
     def doubt(self) -> None:
         """Record that the attempt in flight was lost, and tell the hooks."""
-        _, escalation = self.ledger.write(lambda draft: doubt(draft, self.asked.effect))
-        if escalation is not None:
-            tell(self.ledger, escalation)
+        self.tell(self.lose())
+
+    def lose(self) -> Escalation | None:
+        """Record that the attempt in flight was lost; return what hooks are to be told of."""
+        _, escalation = self.ledger.write(lambda draft: record_doubt(draft, self.asked.effect))
+        return escalation
 
     def finish(self, attempt: Attempt, outcome: Outcome) -> Recorded:
         """Make the outcome durable and tell the hooks what it led to."""
+        recorded = self.end(attempt, outcome)
+        self.tell(recorded.escalation)
+        return recorded
+
+    def tell(self, escalation: Escalation | None) -> None:
+        """Tell the hooks, if there is anything to tell; this may take a while."""
+        if escalation is not None:
+            tell(self.ledger, escalation)
+
+    def end(self, attempt: Attempt, outcome: Outcome) -> Recorded:
+        """Make the outcome durable; its escalation is what hooks are to be told of."""
         try:
-            recorded = self._record(attempt, outcome)
+            return self._record(attempt, outcome)
         except (EncodingError, LimitError) as error:  # the effect is done, whatever its value is
             if outcome.error is not None:
                 raise
-            recorded = self._record(attempt, Outcome(DONE, why_no_value=_no_value(error)))
-        if recorded.escalation is not None:
-            tell(self.ledger, recorded.escalation)
-        return recorded
+            return self._record(attempt, Outcome(DONE, why_no_value=_no_value(error)))
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> Recorded:
         promised = self.promised
@@ -119,7 +131,8 @@ class Call:
     def replay(self, decision: Replay) -> Any:
         """Return the recorded value, made anew for every caller."""
         try:
-            return from_typed(decision.value, self.operation.classes)
+            returns = self.operation.returns
+            return returns.adapt(from_typed(decision.value, returns.classes))
         except DecodingError as error:  # its class has changed since, or is not named any more
             raise unreadable(self.asked, error) from error
 
@@ -135,7 +148,7 @@ class Call:
 
     def _check_comes_back(self, typed: Any) -> None:
         """Refuse a result whose class the annotation does not name, or that comes back changed."""
-        if to_typed(from_typed(typed, self.operation.classes), "the result") != typed:
+        if to_typed(from_typed(typed, self.operation.returns.classes), "the result") != typed:
             raise EncodingError("the result would not come back as it was")
 
     def error_outcome(self, error: BaseException) -> Outcome:
@@ -145,7 +158,8 @@ class Call:
 
 
 def _no_value(error: RmlError) -> str:
-    return f"its result could not be recorded: {error.message}"
+    """Say why there is no value, for a fact in clear: the place in it may be personal data."""
+    return f"its result could not be recorded: {error.code} ({type(error).__name__})"
 
 
 def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> Call:
@@ -190,11 +204,15 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
     )
 
 
-def record_failure(error: BaseException, attempt: Attempt, record: Callable[[], Recorded]) -> None:
+def record_failure(
+    error: BaseException, attempt: Attempt, record: Callable[[], Recorded]
+) -> Escalation | None:
     """Record how an attempt failed; when that fails too, the handler's error still is what is seen.
 
-    Without an outcome the durable intent becomes doubt, never a second run.
+    Without an outcome the durable intent becomes doubt, never a second run. Return what the outcome
+    has escalated.
     """
+    recorded = None
     try:
         recorded = record()
     except Exception as trouble:  # noqa: BLE001 - the handler's error goes on its way
@@ -207,9 +225,10 @@ def record_failure(error: BaseException, attempt: Attempt, record: Callable[[], 
         elif recorded.late:
             note = "its lease had been lost, recorded as late"
         else:
-            return
+            return None
     with suppress(Exception):  # an exception that takes no notes is what is seen all the same
         error.add_note(f"rml: effect {attempt.id} (key {attempt.key!r}): {note}")
+    return recorded.escalation if recorded is not None else None
 
 
 def unreadable(asked: Request, cause: RmlError) -> ResultUnavailableError:

@@ -22,8 +22,6 @@ from rml.error import ClosedError, DialogError, HistoryError, RmlError
 from rml.verdict import happened_of
 from rml.world import Action, World
 
-CODE_IN_DOUBT: Final = "EFFECT_IN_DOUBT"
-
 
 @attrs.frozen
 class Run:
@@ -109,6 +107,7 @@ class Ending:
 DONE: Final = Ending("effect.done")
 IN_DOUBT: Final = Ending("effect.in_doubt", escalates=True, gray=True)
 NEVER_CALLED: Final = Ending("effect.not_done")
+RETRYING: Final = Ending("effect.retrying")
 
 
 def ending_of(error: BaseException, *, provider_idempotent: bool) -> Ending:
@@ -150,7 +149,7 @@ def _ending_of_dialog(
         return Ending("effect.failed")
     if happened is False:
         return Ending("effect.not_done", new_key=True)
-    return Ending("effect.retrying") if provider_idempotent else IN_DOUBT
+    return RETRYING if provider_idempotent else IN_DOUBT
 
 
 def summary_of(error: BaseException) -> dict[str, Any]:

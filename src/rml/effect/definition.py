@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from rml.cause import clip, text_of
 from rml.effect.errors import DefinitionError
 from rml.effect.operation import Operation
 from rml.effect.request import selector
+from rml.effect.returns import Returns
 from rml.effect.state import RESERVED_PREFIX
 from rml.effect.values import classes_in
 from rml.error import InvalidInputError, RmlError
+from rml.ledger.argument import SECONDS_MAX
 from rml.ledger.draft import as_world
 from rml.ledger.entry import check_kind
+from rml.tag import shown
 
 # A lease shorter than a commit would doubt every call.
 LEASE_SECONDS_MIN: Final = 0.1
@@ -58,15 +62,22 @@ def define(
     for parameter in excluded:
         if parameter not in parameters:
             raise DefinitionError(f"exclude names {parameter!r}, which is no parameter of {name!r}")
+    facts = _listed(name, "facts", names["facts"])
+    personal = _listed(name, "personal", names["personal"])
+    for parameter in personal:
+        if parameter in facts:
+            raise DefinitionError(
+                f"{parameter!r} of {name!r} is in facts= and in personal=: what stands in clear "
+                "cannot be erased; choose one"
+            )
     return Operation(
         name=name,
+        home=f"{handler.__module__}.{handler.__qualname__}",
+        optional=frozenset(n for n, p in parameters.items() if p.default is None),
         excluded=frozenset(excluded) | (signature.parameters.keys() - parameters.keys()),
-        facts={n: selector("facts", n, parameters) for n in _listed(name, "facts", names["facts"])},
-        personal={
-            n: selector("personal", n, parameters)
-            for n in _listed(name, "personal", names["personal"])
-        },
-        classes=_result_classes(name, handler),
+        facts={n: selector("facts", n, parameters) for n in facts},
+        personal={n: selector("personal", n, parameters) for n in personal},
+        returns=_returns(name, handler),
         signature=signature,
         **{**chosen, **options},
     )
@@ -102,8 +113,8 @@ def seconds(what: str, value: object, least: float) -> float:
     number: Any = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if is_number and least <= number < float("inf"):
-        return float(number)
-    raise DefinitionError(f"{what} must be at least {least:g} seconds, not {value!r:.80}")
+        return float(min(number, SECONDS_MAX))
+    raise DefinitionError(f"{what} must be at least {least:g} seconds, not {shown(value)}")
 
 
 def _check_name(name: object) -> None:
@@ -111,13 +122,15 @@ def _check_name(name: object) -> None:
         check_kind(name)
     except InvalidInputError as error:
         raise DefinitionError(
-            f"operation {name!r:.80} must be dotted lower-case words, such as 'payment.charge'"
+            f"operation {shown(name)} must be dotted lower-case words, such as 'payment.charge'"
         ) from error
 
 
 def _check_handler(name: str, handler: object) -> None:
     if isinstance(handler, type) or not callable(handler) or not hasattr(handler, "__name__"):
-        raise DefinitionError(f"{name!r} must decorate a function, not {handler!r:.80}")
+        raise DefinitionError(
+            f"{name!r} must decorate a function, not {clip(text_of(handler), 80)}"
+        )
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise DefinitionError(
             f"{name!r} decorates a generator, whose effect has no single end; return a value"
@@ -133,22 +146,28 @@ def _receiver(handler: Callable[..., Any], signature: inspect.Signature) -> str 
 
 
 def _listed(name: str, what: str, value: object) -> Sequence[str]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    try:
+        items = None if isinstance(value, str) or not isinstance(value, Sequence) else list(value)
+    except Exception:  # noqa: BLE001 - a class of its own may raise anything
+        items = None
+    if items is None:
         raise DefinitionError(f"{what} of {name!r} must be a list of names: {what}=('amount',)")
-    for item in value:
+    for item in items:
         if not isinstance(item, str) or item.startswith(RESERVED_PREFIX):
-            raise DefinitionError(f"{what} of {name!r} names {item!r:.80}, which is no parameter")
-    return value
+            raise DefinitionError(f"{what} of {name!r} names {shown(item)}, which is no parameter")
+    return items
 
 
-def _result_classes(name: str, handler: Callable[..., Any]) -> dict[str, type]:
-    """Return the classes that results may be made of, as the return annotation names them."""
+def _returns(name: str, handler: Callable[..., Any]) -> Returns:
+    """Return what results may be, as the return annotation says."""
     try:
         annotation = typing.get_type_hints(handler, include_extras=True).get("return", Any)
     except (NameError, TypeError, AttributeError):
-        return {}  # names that only a type checker sees: builtins still come back as they were
+        return Returns.of(
+            Any, {}
+        )  # names that only a type checker sees: builtins still come back as they were
     try:
-        return classes_in(annotation)
+        return Returns.of(annotation, classes_in(annotation))
     except RmlError as error:
         raise DefinitionError(
             f"{name!r} returns what could not be given again on a replay: {error.message}"

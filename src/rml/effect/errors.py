@@ -1,7 +1,7 @@
 """What a call with an idempotency key can be refused for.
 
-The HTTP statuses follow the IETF draft of the Idempotency-Key header: 400 for a missing key, 422 for
-another request under the same key, 409 while a call is in flight; 409, too, where nobody knows.
+The HTTP statuses follow the IETF draft of the Idempotency-Key header: 400 for a missing key, 422
+for another request under the same key, 409 while a call is in flight; 409, too, where nobody knows.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import attrs
 
 from rml.codec import plain
 from rml.effect.decide import (
-    CODE_IN_DOUBT,
+    RETRYING,
     Decision,
     Doubt,
     Ending,
@@ -21,9 +21,12 @@ from rml.effect.decide import (
     in_doubt_error,
     summary_of,
 )
+from rml.effect.doubt import CODE_IN_DOUBT, NOBODY, look
 from rml.effect.errors import CorrectionTargetError
 from rml.effect.request import Arguments, Request, key_text, pick, request
+from rml.effect.returns import Returns
 from rml.effect.state import (
+    CORRECTS,
     ERROR,
     FAILURE,
     GENERATION,
@@ -32,7 +35,6 @@ from rml.effect.state import (
     RESULT,
     Effect,
     EffectState,
-    fold,
     provider_key,
 )
 from rml.error import RmlError
@@ -46,8 +48,6 @@ from rml.world import World
 Pick = Callable[[Arguments], Any]
 # How long an attempt need not be doubted, in seconds, unless the operation says otherwise.
 LEASE_SECONDS: Final = 60.0
-# Who owns an attempt in doubt: its worker, should it come back, is fenced off.
-NOBODY: Final = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,16 +55,18 @@ class Operation:
     """An operation's definition; immutable, so that nothing a call does can change another's."""
 
     name: str
+    home: str
     key: Pick
     scope: Pick | None
     world: World
     provider_idempotent: bool
     excluded: frozenset[str]
+    optional: frozenset[str]
     facts: Mapping[str, Pick]
     personal: Mapping[str, Pick]
     lease: float
     corrects: Pick | None
-    classes: Mapping[str, type]
+    returns: Returns
     reconcile: Callable[[Effect], Any] | None
     signature: inspect.Signature
 
@@ -81,6 +83,7 @@ class Attempt:
         attempt: which attempt this is, from 1.
         provider_key: the key to send to the other side's own idempotency layer.
         owner: the token of this attempt's lease: the id of its intent.
+        uncertain: whether an earlier attempt with this key may have taken effect.
     """
 
     id: str
@@ -90,6 +93,7 @@ class Attempt:
     attempt: int
     provider_key: str
     owner: str = attrs.field(repr=False)
+    uncertain: bool = attrs.field(default=False, repr=False)
 
 
 @attrs.frozen
@@ -104,7 +108,10 @@ class Promise:
 
 
 def ask(operation: Operation, arguments: Arguments) -> Request:
-    """Return a call's request; every argument that is not excluded counts.
+    """Return a call's request; every argument counts that is not excluded.
+
+    ``None`` for a parameter whose default it is counts as nothing said, so that a handler may be
+    given one more optional parameter without refusing the repetitions of earlier calls.
 
     Raises:
         KeyMissingError: the call has no usable key.
@@ -114,7 +121,11 @@ def ask(operation: Operation, arguments: Arguments) -> Request:
     scope = pick("the scope", operation.scope, arguments) if operation.scope is not None else None
     if operation.scope is not None:
         key_text("scope", scope)
-    content = {name: value for name, value in arguments.items() if name not in operation.excluded}
+    content = {
+        name: value
+        for name, value in arguments.items()
+        if name not in operation.excluded and not (value is None and name in operation.optional)
+    }
     return request(operation.name, scope, key, content)
 
 
@@ -144,15 +155,17 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
     decision = decide(effect, asked, draft.now)
     if not isinstance(decision, Run):
         return decision
-    facts = promised.facts
+    facts = dict(promised.facts)
     if decision.generation > 1:
-        facts = {**facts, GENERATION: decision.generation}
+        facts[GENERATION] = decision.generation
+    target = _corrected(draft, promised.corrects)
+    if target is not None:  # a plan so far: the header says it of the entry that did it
+        facts[CORRECTS] = draft.correctable(target)
     intent = draft.append(
         "effect.intent",
         world=operation.world,
         facts=facts,
         personal={**promised.personal, REQUEST: promised.fingerprint},
-        corrects=_corrected(draft, promised.corrects),
         operation=asked.operation,
         scope=asked.scope,
         key=asked.key,
@@ -167,6 +180,7 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
         attempt=decision.attempt,
         provider_key=provider_key(asked.effect, decision.generation),
         owner=intent.id,
+        uncertain=effect is not None and effect.state is EffectState.RETRYING,
     )
     draft.grant(asked.effect, decision.attempt, attempt.owner, operation.lease)
     return attempt
@@ -202,6 +216,8 @@ def finish(
     lease = draft.lease(attempt.id)
     late = lease is None or lease.owner != attempt.owner
     ending = outcome.ending
+    if attempt.uncertain and ending.kind == "effect.not_done":
+        ending = RETRYING  # this attempt did nothing; what the one before it did is still unknown
     escalation = None
     incident = _told_inside(draft, attempt, outcome.error)
     if ending.escalates and not late and incident is None:
@@ -210,7 +226,7 @@ def finish(
     draft.append(
         "effect.late" if late else ending.kind,
         world=World.RML3 if ending.escalates else operation.world,
-        facts=_outcome_facts(attempt, outcome, late=late),
+        facts=_outcome_facts(attempt, attrs.evolve(outcome, ending=ending), late=late),
         personal=_outcome_values(promised, outcome),
         corrects=None if late else _corrected(draft, corrects),
         operation=attempt.operation,
@@ -221,12 +237,29 @@ def finish(
         incident=incident,
     )
     if late:
-        return Recorded(late=True)
+        return Recorded(late=True, escalation=_contradiction(draft, attempt, ending))
     if ending.kind == "effect.in_doubt":
         draft.grant(attempt.id, attempt.attempt, NOBODY, 0)
     else:
         draft.release(attempt.id)
     return Recorded(escalation=escalation)
+
+
+def _contradiction(draft: Draft, attempt: Attempt, ending: Ending) -> Escalation | None:
+    """Open an incident when a late outcome shows that a decision was wrong; the decision stands."""
+    effect = look(draft, attempt.id)
+    undone = effect is not None and effect.state is EffectState.NOT_DONE
+    if not undone or ending.kind not in {"effect.done", "effect.history"}:
+        return None
+    signal = Signal(
+        title=f"{attempt.operation} happened after it had been decided that it did not",
+        code="DECISION_CONTRADICTED",
+        gray=False,
+        source={"type": "rml", "source": attempt.operation},
+        operation=attempt.operation,
+        effect=attempt.id,
+    )
+    return open_or_join(draft, signal)
 
 
 def _told_inside(draft: Draft, attempt: Attempt, error: BaseException | None) -> str | None:
@@ -267,48 +300,6 @@ def _corrected(draft: Draft, target: str | None) -> str | None:
 _CORRECTABLE: Final = frozenset({EffectState.DONE, EffectState.HISTORY})
 
 
-def doubt(draft: Draft, effect_id: str) -> tuple[Effect, Escalation | None]:
-    """Record that an attempt whose lease has run out is in doubt.
-
-    Return the effect and the incident's escalation. Nothing is recorded when somebody else was
-    faster.
-    """
-    effect = look(draft, effect_id)
-    assert effect is not None
-    if effect.state is not EffectState.IN_DOUBT or effect.doubted:
-        return effect, None
-    signal = Signal(
-        title=f"{effect.operation} may have happened: its worker was lost",
-        code=CODE_IN_DOUBT,
-        gray=True,
-        source={"type": "rml", "source": "lease"},
-        operation=effect.operation,
-        effect=effect.id,
-    )
-    escalation = open_or_join(draft, signal)
-    draft.append(
-        "effect.in_doubt",
-        world=World.RML3,
-        facts={"why": "the lease ran out without an outcome"},
-        operation=effect.operation,
-        scope=effect.scope,
-        key=effect.key,
-        effect=effect.id,
-        attempt=effect.attempt,
-        incident=escalation.incident,
-    )
-    draft.grant(effect.id, effect.attempt, NOBODY, 0)
-    again = look(draft, effect_id)
-    assert again is not None
-    return again, escalation
-
-
-def look(draft: Draft, effect_id: str) -> Effect | None:
-    """Return where an effect stands inside a commit."""
-    entries = draft.of_effect(effect_id)
-    return fold(entries, draft.lease(effect_id), draft.now) if entries else None
-
-
 def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
     error = outcome.error
     if isinstance(error, RmlError) and error.world is World.RML3:
@@ -316,11 +307,8 @@ def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
     else:
         known = summary_of(error) if error is not None else {"type": "nothing"}
         kind = known.get("code") or known["type"]
-        title, code, details = (
-            f"{attempt.operation} may have happened: it ended with {kind}",
-            CODE_IN_DOUBT,
-            {},
-        )
+        title = f"{attempt.operation} may have happened: it ended with {kind}"
+        code, details = CODE_IN_DOUBT, {}
     return Signal(
         title=title,
         code=code,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -11,13 +12,16 @@ import attrs
 
 from rml.cause import type_name
 from rml.config import current_ledger
+from rml.effect.doubt import record_doubt
 from rml.effect.errors import NotInDoubtError
-from rml.effect.operation import Operation, doubt
+from rml.effect.operation import Operation
 from rml.effect.resolution import NO_RESULT, resolve
 from rml.effect.state import Effect, EffectState
 from rml.error import InvalidInputError
 from rml.incident.telling import tell
+from rml.ledger.entry import check_text
 from rml.ledger.ledger import Ledger
+from rml.tag import shown
 
 EVIDENCE_CHARACTERS_MAX: Final = 500
 
@@ -43,7 +47,7 @@ class Finding:
         if self.happened is not None and not isinstance(self.happened, bool):
             raise InvalidInputError(
                 "a finding's happened is True, False or None (cannot tell), "
-                f"not {self.happened!r:.80}"
+                f"not {shown(self.happened)}"
             )
         if not self.happened and self.result is not NO_RESULT:
             message = "what did not happen, or may not have, has no result; leave result= out"
@@ -74,7 +78,19 @@ class Reconciliation:
 
 
 def remember(operation: Operation) -> None:
-    """Keep an operation's definition, so that its effects can be reconciled by its name."""
+    """Keep an operation's definition, so that its effects can be reconciled by its name.
+
+    Two functions of two names that share an operation would be given each other's results: that is
+    warned of. Functions inside functions are left alone: tests and factories make many of them.
+    """
+    before = _operations.get(operation.name)
+    if before is not None and before.home != operation.home and "<locals>" not in operation.home:
+        warnings.warn(
+            f"{operation.home} and {before.home} are both the operation {operation.name!r}: a key "
+            "of one is a key of the other; give each its own name",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     _operations[operation.name] = operation
 
 
@@ -93,11 +109,13 @@ def reconcile(
 
     Raises:
         NoLedgerError: no ledger is configured.
-        LedgerBusyError, LedgerUnavailableError: a finding could not be recorded; it can be tried
-        again.
+        InvalidInputError: the operation is no text.
+        LedgerBusyError: a finding could not be recorded; it can be tried again.
+        LedgerUnavailableError: as LedgerBusyError.
     """
+    wanted = None if operation is None else check_text("operation", operation)
     history = current_ledger(ledger)
-    return [_settle(history, effect) for effect in _doubtful(history, operation)]
+    return [_settle(history, effect) for effect in _doubtful(history, wanted)]
 
 
 def _doubtful(ledger: Ledger, operation: str | None) -> Iterator[Effect]:
@@ -110,7 +128,7 @@ def _doubtful(ledger: Ledger, operation: str | None) -> Iterator[Effect]:
 
 
 def _doubt(ledger: Ledger, effect: Effect) -> Any:
-    return ledger.write(lambda draft: doubt(draft, effect.id))
+    return ledger.write(lambda draft: record_doubt(draft, effect.id))
 
 
 def _settle(ledger: Ledger, effect: Effect) -> Reconciliation:
@@ -141,6 +159,8 @@ def _decide(
     )
     by = f"reconciler:{type_name_of(definition.reconcile)}"
     try:
+        known = finding.result is not NO_RESULT
+        result = definition.returns.adapt(finding.result) if known else NO_RESULT
         decided = ledger.write(
             lambda draft: resolve(
                 draft,
@@ -148,7 +168,7 @@ def _decide(
                 happened=happened,
                 by=by,
                 reason=why,
-                result=finding.result,
+                result=result,
                 via="reconciler",
             )
         )

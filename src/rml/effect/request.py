@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from rml.effect.state import effect_id
 from rml.effect.values import to_typed
 from rml.error import InvalidInputError, RmlError
 from rml.ledger.entry import TEXT_CHARACTERS_MAX, check_text
+from rml.tag import shown
 
 # A parameter's name, a dotted path from one, or a function of some of the parameters.
 Selector: TypeAlias = "str | Callable[..., Any]"
@@ -91,9 +93,10 @@ def selector(
     """
     if callable(spec):
         return _from_function(what, spec, parameters)
+    spec = str.__str__(spec) if isinstance(spec, str) else spec
     if not isinstance(spec, str) or not spec:
         message = (
-            f"{what} must be a parameter's name, a dotted path or a callable, not {spec!r:.80}"
+            f"{what} must be a parameter's name, a dotted path or a callable, not {shown(spec)}"
         )
         raise DefinitionError(message)
     first, *rest = spec.split(".")
@@ -155,16 +158,30 @@ def pick(what: str, chosen: Callable[[Arguments], Any], arguments: Arguments) ->
         raise InvalidInputError(message) from error
 
 
+def meant(value: Any) -> Any:
+    """Return what a key means: an enum member its value, a named tuple its parts.
+
+    What a class is called is no part of a key, so that renaming it runs no effect again.
+    """
+    if isinstance(value, Enum):
+        return meant(value.value)
+    if isinstance(value, tuple):
+        return tuple(part.value if isinstance(part, Enum) else part for part in value)
+    return value
+
+
 def key_text(what: str, value: object) -> str:
     """Return a key as text for people.
 
-    Keys of different types may read the same; their effects differ.
+    Keys of different types may read the same; their effects differ. An enum member is its value.
 
     Raises:
         KeyMissingError: the key is missing, empty, too long, or of a type that cannot name one
             thing.
     """
+    value = meant(value)
     if isinstance(value, str):
+        value = str.__str__(value)
         if not value:
             message = f"the {what} is empty; give every call its own"
             raise KeyMissingError(message)
@@ -179,7 +196,8 @@ def key_text(what: str, value: object) -> str:
         and 0 < len(value) <= _PARTS_MAX
         and not any(isinstance(part, tuple) for part in value)
     ):
-        return _checked(what, "/".join(key_text(what, part) for part in value))
+        parts = [key_text(what, part) for part in value]
+        return _checked(what, canonical_texts(*parts).decode())
     if value is None:
         message = f"the {what} is None; give every call its own"
         raise KeyMissingError(message)
@@ -210,8 +228,10 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
     """
     shown_scope = None if scope is None else key_text("scope", scope)
     shown = key_text("idempotency key", key)
+    own = {id(key): meant(key), id(scope): meant(scope)}  # as arguments they mean the same
     typed = {
-        name: to_typed(value, f"argument {name}", floats=False) for name, value in content.items()
+        name: to_typed(own.get(id(value), value), f"argument {name}", floats=False)
+        for name, value in content.items()
     }
     return Request(
         operation,
@@ -219,8 +239,8 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
         shown,
         effect_id(
             operation,
-            None if shown_scope is None else to_typed(scope, "the scope"),
-            to_typed(key, "the idempotency key"),
+            None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
+            to_typed(own[id(key)], "the idempotency key"),
         ),
         hashlib.sha256(canonical_json(typed)).hexdigest(),
     )

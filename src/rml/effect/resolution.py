@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rml.effect.doubt import look, record_doubt
 from rml.effect.errors import NotInDoubtError
-from rml.effect.state import RESULT, Effect, EffectState, fold
+from rml.effect.state import RESULT, Effect, EffectState
 from rml.effect.values import to_typed
 from rml.error import InvalidInputError
 from rml.ledger.draft import Draft
 from rml.ledger.entry import check_text
 from rml.ledger.errors import UnknownIdError
+from rml.tag import shown
 
 NO_RESULT: Final = object()
 REASON_CHARACTERS_MAX: Final = 2_000
@@ -22,9 +24,9 @@ def effect_in(draft: Draft, effect_id: str) -> Effect:
     Raises:
         UnknownIdError: there is no such effect.
     """
-    effect = fold(draft.of_effect(effect_id), draft.lease(effect_id), draft.now)
+    effect = look(draft, effect_id)
     if effect is None:
-        message = f"no effect {effect_id!r:.80} is in this ledger"
+        message = f"no effect {shown(effect_id)} is in this ledger"
         raise UnknownIdError(message)
     return effect
 
@@ -47,15 +49,16 @@ def resolve(
         InvalidInputError: ``happened`` is no bool, or ``by`` or ``reason`` is missing.
     """
     if not isinstance(happened, bool):
-        message = f"happened must be True or False, not {happened!r:.80}"
+        message = f"happened must be True or False, not {shown(happened)}"
         raise InvalidInputError(message)
     check_text("effect_id", effect_id)
     check_text("by", by)
-    _check_reason(reason)
+    reason = _checked_reason(reason)
     if not happened and result is not NO_RESULT:
         message = "an effect that did not happen has no result; leave result= out"
         raise InvalidInputError(message)
-    effect = effect_in(draft, effect_id)
+    effect_in(draft, effect_id)
+    effect, _ = record_doubt(draft, effect_id)  # a decision ends a doubt that stands in the history
     if effect.state is not EffectState.IN_DOUBT:
         message = f"effect {effect_id} is {effect.state}, not in doubt; nothing was decided"
         raise NotInDoubtError(message, details={"effect": effect_id, "state": effect.state.value})
@@ -65,6 +68,7 @@ def resolve(
         facts={"happened": happened, "reason": reason, "via": via},
         personal={} if result is NO_RESULT else {RESULT: to_typed(result, "result")},
         actor=by,
+        corrects=effect.corrects if happened else None,
         operation=effect.operation,
         scope=effect.scope,
         key=effect.key,
@@ -76,12 +80,14 @@ def resolve(
     return effect_in(draft, effect_id)
 
 
-def _check_reason(reason: object) -> None:
-    if not isinstance(reason, str) or not reason.strip():
+def _checked_reason(reason: object) -> str:
+    text = str.__str__(reason) if isinstance(reason, str) else ""
+    if not text.strip():
         message = "a decision needs a reason: say on what evidence it rests"
         raise InvalidInputError(message)
-    if len(reason) > REASON_CHARACTERS_MAX:
+    if len(text) > REASON_CHARACTERS_MAX:
         raise InvalidInputError(
-            f"reason has {len(reason)} characters, the limit is {REASON_CHARACTERS_MAX} "
+            f"reason has {len(text)} characters, the limit is {REASON_CHARACTERS_MAX} "
             "(REASON_CHARACTERS_MAX)"
         )
+    return text

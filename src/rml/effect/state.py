@@ -27,6 +27,7 @@ from rml.world import World
 RESERVED_PREFIX: Final = "rml."
 GENERATION: Final = "rml.generation"
 ERROR: Final = "rml.error"
+CORRECTS: Final = "rml.corrects"
 NO_RESULT: Final = "rml.no_result"
 REQUEST: Final = "rml.request"
 RESULT: Final = "rml.result"
@@ -67,6 +68,7 @@ class Effect:
     started_at: datetime
     recorded_at: datetime
     facts: Mapping[str, Any]
+    corrects: str | None = None
     incident: str | None = None
     error: Mapping[str, Any] | None = None
     lease_until: datetime | None = None
@@ -110,8 +112,8 @@ def effect_id(operation: str, scope: object, key: object) -> str:
     """Return the id of an operation's effect for a key, stable across processes and renamings.
 
     It is ``ef_`` and the first 32 hex digits of SHA-256 over canonical ``["rml/1/effect",
-    operation, scope, key]``, no scope standing as ``""``, the key in its typed form, so that ``1``
-    and ``"1"`` are two effects.
+    operation, scope, key]``, no scope standing as ``null``, the key in its typed form, so that
+    ``1`` and ``"1"`` are two effects.
     """
     return (
         "ef_"
@@ -152,6 +154,19 @@ def history_of(entries: Sequence[Entry]) -> Entry | None:
     return None
 
 
+def lease_due(entry: Entry, before: tuple[int, str] | None) -> tuple[int, str] | None:
+    """Return the attempt and the owner of the lease that an effect has after one of its entries.
+
+    ``before`` is the same before the entry. What has ended has no lease; a doubt has one that
+    nobody owns.
+    """
+    if entry.kind == "effect.intent":
+        return entry.attempt or 1, entry.id
+    if entry.kind == "effect.in_doubt":
+        return before and (before[0], "")
+    return None if entry.kind in _STATES or entry.kind == "effect.resolved" else before
+
+
 def fold(entries: Sequence[Entry], lease: Lease | None, now: datetime) -> Effect | None:
     """Return the effect that its entries tell about, or ``None`` when nothing was promised yet."""
     effect: Effect | None = None
@@ -185,6 +200,7 @@ def _begin(entry: Entry, before: Effect | None) -> Effect:
         facts={
             name: value for name, value in facts.items() if not name.startswith(RESERVED_PREFIX)
         },
+        corrects=facts.get(CORRECTS),
         incident=before.incident if before is not None else None,
         request=entry.personal.get(REQUEST),
     )

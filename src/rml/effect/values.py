@@ -24,7 +24,9 @@ from uuid import UUID
 
 import attrs
 
+from rml.cause import clip, text_of
 from rml.codec import DEPTH_MAX, INTEGER_MAX, DecodingError, EncodingError, canonical_json
+from rml.tag import shown
 
 _MARK: Final = "$"
 _VALUE: Final = "v"
@@ -70,7 +72,11 @@ def to_typed(value: object, path: str = "$", *, floats: bool = True, depth: int 
     writer = _WRITERS.get(kind)
     if writer is not None:
         word, write = writer
-        return _tag(word, write(value))
+        try:
+            return _tag(word, write(value))
+        except Exception as error:  # a timezone of somebody's own may raise anything
+            message = f"{path} cannot be written down ({type(error).__name__})"
+            raise EncodingError(message) from error
     if kind is float and floats:
         return _tag("float", repr(value))
     return _typed_composite(value, path, inner)
@@ -238,13 +244,13 @@ def from_typed(data: Any, classes: Mapping[str, type] = types.MappingProxyType({
     except KeyError:
         named = data.get("type")
         message = (
-            f"the value is a {named!r:.80}, which the handler's return annotation does not name"
+            f"the value is a {shown(named)}, which the handler's return annotation does not name"
         )
         raise DecodingError(message) from None
     except DecodingError:
         raise
     except Exception as error:  # whatever a class of the user's makes of its fields
-        message = f"the recorded {word!r:.40} cannot be read: {type(error).__name__}"
+        message = f"the recorded {shown(word)} cannot be read: {type(error).__name__}"
         raise DecodingError(message) from error
 
 
@@ -252,7 +258,7 @@ def build(kind: type, fields: dict[str, Any]) -> Any:
     """Return an instance of a class of :func:`field_names` with exactly these field values."""
     unknown = fields.keys() - set(field_names(kind) or ())
     if unknown:
-        message = f"{kind.__name__} has no field {min(unknown)!r:.80} any more"
+        message = f"{kind.__name__} has no field {shown(min(unknown))} any more"
         raise TypeError(message)
     if hasattr(kind, "model_validate"):
         return kind.model_construct(**fields)  # type: ignore[attr-defined]
@@ -318,7 +324,9 @@ def _collect(annotation: object, found: dict[str, type]) -> None:
     ):
         _collect_class(annotation, found)
         return
-    message = f"values of {annotation!r:.120} cannot be recorded and given again faithfully"
+    message = (
+        f"values of {clip(text_of(annotation), 120)} cannot be recorded and given again faithfully"
+    )
     raise EncodingError(message)
 
 

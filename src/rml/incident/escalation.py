@@ -11,7 +11,8 @@ import functools
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -21,6 +22,7 @@ import attrs
 from rml.cause import Cause, widest_behind
 from rml.codec import plain
 from rml.config import current_ledger
+from rml.effect.resolution import effect_in
 from rml.effect.state import Effect, EffectState, fold
 from rml.error import InvalidInputError, RmlError
 from rml.incident.hook import Escalation
@@ -40,8 +42,10 @@ from rml.incident.telling import tell
 from rml.ledger.draft import Draft
 from rml.ledger.entry import check_text
 from rml.ledger.ledger import Ledger
+from rml.tag import shown
 from rml.world import World
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 # What a report may say in clear; the rest belongs into the case.
@@ -93,12 +97,12 @@ def escalate(
 
     Raises:
         InvalidInputError: names the value that cannot be recorded.
+        UnknownIdError: ``effect`` names no effect of the ledger.
         NoLedgerError: no ledger is configured.
     """
     source = _noticed(detected_by, {"type": "rml", "source": "escalate"})
     signal = _signal_of(problem, operation, source, gray=False)
-    signal = attrs.evolve(signal, effect=effect, actor=by)
-    return _escalate(signal, details, ledger, problem)
+    return _escalate(attrs.evolve(signal, effect=effect, actor=by), details, ledger, problem)
 
 
 def suspect(
@@ -134,7 +138,15 @@ def _escalate(
     history = current_ledger(ledger)
     more = {**signal.details, **(_details(details) if details is not None else {})}
     known = attrs.evolve(signal, details=more)
-    escalation = history.write(lambda draft: open_or_join(draft, known))
+    if known.effect is not None:
+        check_text("effect", known.effect)
+
+    def work(draft: Draft) -> Escalation:
+        if known.effect is not None:
+            effect_in(draft, known.effect)
+        return open_or_join(draft, known)
+
+    escalation = history.write(work)
     if isinstance(problem, BaseException):
         mark_recorded(problem, escalation.incident)
     tell(history, escalation)
@@ -179,7 +191,7 @@ def _signal_of(
 
 def _words(text: object) -> str:
     if not isinstance(text, str) or not text.strip():
-        message = f"say what happened: an exception, or words, not {text!r:.80}"
+        message = f"say what happened: an exception, or words, not {shown(text)}"
         raise InvalidInputError(message)
     if len(text) > TEXT_CHARACTERS_MAX:
         raise InvalidInputError(
@@ -206,14 +218,17 @@ class boundary:  # noqa: N801 - used like a function, as a context manager and a
     """Record what crosses the border of a unit of work, and escalate what is history.
 
     Exceptions pass unchanged. Use it as ``with rml.boundary("checkout"):``, ``async with``, or as a
-    decorator of a ``def`` or ``async def``.
+    decorator of a ``def`` or ``async def``. A coroutine that a ``def`` returns is awaited inside;
+    a future, task or generator that it returns is handed on, and the log says that what happens in
+    there is not recorded.
 
     Args:
         name: the unit of work, recorded as the operation.
         ledger: the ledger, if not the configured one.
 
     Raises:
-        InvalidInputError: the name is no text.
+        InvalidInputError: the name is no text; or what is decorated is a generator function, whose
+            body runs in its reader's hands: put the boundary around the loop that reads it.
         NoLedgerError: no ledger is configured; found out on entering, before anything has happened.
     """
 
@@ -246,7 +261,9 @@ class boundary:  # noqa: N801 - used like a function, as a context manager and a
     ) -> None:
         entered = self._leave()
         if error is not None and _is_news(error):
-            _record(entered.ledger, self.name, error, entered.begun)
+            escalation = _record(entered.ledger, self.name, error, entered.begun)
+            if escalation is not None:
+                tell(entered.ledger, escalation)
 
     async def __aenter__(self) -> Self:
         self._enter()
@@ -259,14 +276,22 @@ class boundary:  # noqa: N801 - used like a function, as a context manager and a
         traceback: TracebackType | None,
     ) -> None:
         entered = self._leave()
-        if error is not None and _is_news(error):
-            threads = importlib.import_module("rml.threads")  # asyncio, for those who have it
-            await threads.outcome(
-                threads.begin(_record, entered.ledger, self.name, error, entered.begun)
-            )
+        if error is None or not _is_news(error):
+            return
+        threads = importlib.import_module("rml.threads")  # asyncio, for those who have it
+        record = functools.partial(_record, entered.ledger, self.name, error, entered.begun)
+        if isinstance(error, GeneratorExit):  # thrown away: nothing may be awaited any more
+            escalation = record()
+            if escalation is not None:
+                threads.apart(tell, entered.ledger, escalation)
+            return
+        _, escalation, _ = await threads.outcome(threads.begin(record))
+        if escalation is not None:
+            await threads.outcome(threads.apart(tell, entered.ledger, escalation))
 
     def __call__(self, function: F) -> F:
         """Wrap a function; every call crosses a border of its own."""
+        _check_decorated(function)
         name, given = self.name, self._given
         if inspect.iscoroutinefunction(function):
 
@@ -280,9 +305,41 @@ class boundary:  # noqa: N801 - used like a function, as a context manager and a
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with boundary(name, ledger=given):
-                return function(*args, **kwargs)
+                value = function(*args, **kwargs)
+            return (
+                _awaited(value, name, given) if inspect.iscoroutine(value) else _seen(value, name)
+            )
 
         return guarded  # type: ignore[return-value]
+
+
+def _check_decorated(function: object) -> None:
+    if not callable(function):
+        message = f"a boundary surrounds a function, not {shown(function)}; put it right above def"
+        raise InvalidInputError(message)
+    for face in (function, type(function).__call__):
+        if inspect.isgeneratorfunction(face) or inspect.isasyncgenfunction(face):
+            raise InvalidInputError(
+                f"a boundary cannot surround {shown(function)} that yields: its body runs in its "
+                "reader's hands; put `with rml.boundary(...)` around the loop that reads it"
+            )
+
+
+async def _awaited(value: Awaitable[Any], name: str, given: Ledger | None) -> Any:
+    async with boundary(name, ledger=given):
+        return await value
+
+
+def _seen(value: T, name: str) -> T:
+    """Return what a plain function returned, once the log knows if it is still to run."""
+    if inspect.isgenerator(value) or inspect.isasyncgen(value) or inspect.isawaitable(value):
+        _log.warning(
+            "the boundary %s does not surround the %s that was returned through it: what happens "
+            "in there is not recorded",
+            name,
+            type(value).__name__,
+        )
+    return value
 
 
 @attrs.frozen(eq=False)
@@ -296,23 +353,37 @@ class _Entered:
 
 def _is_news(error: BaseException) -> bool:
     """Say whether a crossing is recorded: an interrupt is not, unless history is behind it."""
-    return isinstance(error, Exception) or widest_behind(error)[0] is World.RML3
+    if issubclass(type(error), Exception):  # its own attributes may not be readable
+        return True
+    try:
+        return widest_behind(error)[0] is World.RML3
+    except Exception:  # noqa: BLE001 - it cannot be looked at, so it may be
+        return True
 
 
-def _record(ledger: Ledger, name: str, error: BaseException, begun: Begun) -> None:
-    """Record a crossing once; when that fails, the exception still is what the caller sees."""
+def _record(ledger: Ledger, name: str, error: BaseException, begun: Begun) -> Escalation | None:
+    """Record a crossing once; when that fails, the exception still is what the caller sees.
+
+    Return what hooks are to be told of.
+    """
     if is_recorded(error):
-        return
+        return None
     try:
         escalation = ledger.write(lambda draft: _crossed(draft, name, error, begun))
     except Exception:  # noqa: BLE001 - what crosses goes on its way
-        _log.exception("what crossed the boundary %s could not be recorded", name)
-        error.add_note(f"rml: crossing the boundary {name!r} could not be recorded")
-        return
+        with suppress(Exception):  # a log that shows what crosses may fail on it as well
+            _log.exception("what crossed the boundary %s could not be recorded", name)
+        _note(error, f"crossing the boundary {name!r} could not be recorded")
+        return None
     mark_recorded(error, escalation.incident if escalation is not None else incident_of(error))
     if escalation is not None:
-        error.add_note(f"rml: {'opened' if escalation.opened else 'joined'} {escalation.incident}")
-        tell(ledger, escalation)
+        _note(error, f"{'opened' if escalation.opened else 'joined'} {escalation.incident}")
+    return escalation
+
+
+def _note(error: BaseException, text: str) -> None:
+    with suppress(Exception):  # an exception that takes no notes is what is seen all the same
+        error.add_note(f"rml: {text}")
 
 
 def _unknown(draft: Draft, begun: Begun) -> Effect | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from typing import Final
+from typing import Any, Final
 
 from rml.error import HistoryError
 
@@ -22,15 +22,21 @@ _begun: ContextVar[tuple[Begun, ...]] = ContextVar("rml_begun_effects", default=
 
 def mark_recorded(error: BaseException, incident: str | None) -> None:
     """Remember on an exception that the ledger has it, for the boundaries further out."""
-    with suppress(
-        Exception
-    ):  # an exception that takes no attributes is recorded twice rather than lost
-        setattr(error, _RECORDED, incident or "")
+    with suppress(Exception):  # what takes no mark is recorded twice rather than lost
+        BaseException.__setattr__(error, _RECORDED, incident or "")
 
 
 def is_recorded(error: BaseException) -> bool:
     """Say whether the ledger has this very exception."""
-    return getattr(error, _RECORDED, None) is not None
+    return _read(error, _RECORDED) is not None
+
+
+def _read(error: BaseException, name: str) -> Any:
+    """Return an attribute or ``None``, past whatever the exception's class does when it is read."""
+    try:
+        return BaseException.__getattribute__(error, name)
+    except Exception:  # noqa: BLE001 - not there
+        return None
 
 
 def incident_of(error: BaseException) -> str | None:
@@ -43,15 +49,16 @@ def incident_of(error: BaseException) -> str | None:
     node: BaseException | None = error
     while node is not None and id(node) not in seen:
         seen.add(id(node))
-        incident = getattr(node, _RECORDED, None)
+        incident = _read(node, _RECORDED)
         if incident:
             return str(incident)
-        if isinstance(node, BaseExceptionGroup):
-            members = [incident_of(member) for member in node.exceptions]
-            if all(members):
+        if issubclass(type(node), BaseExceptionGroup):
+            members = [incident_of(member) for member in _read(node, "exceptions") or ()]
+            if members and all(members):
                 return members[0]
-        context = None if isinstance(node, HistoryError) else node.__context__
-        node = node.__cause__ or context
+        cause = _read(node, "__cause__")
+        news = issubclass(type(node), HistoryError)
+        node = cause if cause is not None or news else _read(node, "__context__")
     return None
 
 

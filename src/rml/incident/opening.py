@@ -146,5 +146,5 @@ def next_number(newest_first: list[str], year: int) -> str:
     for known in newest_first:
         match = _NUMBERED.fullmatch(known)
         if match and int(match[1]) == year:
-            return f"INC-{year}-{int(match[2]) + 1:04d}"
-    return f"INC-{year}-0001"
+            return f"INC-{year:04d}-{int(match[2]) + 1:04d}"
+    return f"INC-{year:04d}-0001"

@@ -275,7 +275,7 @@ def _lessons_text(entry: Entry) -> str:
 
 def _resolution(entry: Entry) -> str:
     answer = "happened" if entry.facts["happened"] else "did not happen"
-    return f"{entry.operation} {entry.effect} {answer}: {entry.facts['reason']}"
+    return f"{entry.operation} {entry.key or entry.effect} {answer}: {entry.facts['reason']}"
 
 
 def _action_text(entry: Entry) -> str:

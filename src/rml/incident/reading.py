@@ -9,6 +9,7 @@ from rml.incident.projection import OPENED, Projection, project
 from rml.incident.rule import missing_of
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
+from rml.tag import shown
 
 
 def read_case(ledger: Ledger, incident: str) -> Projection:
@@ -40,7 +41,7 @@ def unknown_incident(ledger: Ledger, incident: object) -> UnknownIdError:
     """Return the error for an id that names no incident, with one that does."""
     newest = ledger.entries(kind=OPENED, newest_first=True, limit=1)
     hint = next((f"the newest is {entry.incident}" for entry in newest), "there is none yet")
-    return UnknownIdError(f"no incident {incident!r:.80} is in this ledger; {hint}")
+    return UnknownIdError(f"no incident {shown(incident)} is in this ledger; {hint}")
 
 
 def _state(ledger: Ledger) -> LedgerState:

@@ -21,6 +21,7 @@ from rml.incident.projection import Projection, project
 from rml.incident.step import undecided_roles
 from rml.ledger.draft import Draft, Receipt
 from rml.ledger.errors import UnknownIdError
+from rml.tag import shown
 from rml.world import World
 
 # How an effect may stand while nobody knows its end.
@@ -106,7 +107,7 @@ def open_case(draft: Draft, incident: str) -> Projection:
     check_open(draft, incident)
     read = project(draft.entries(incident=incident))
     if read is None:
-        raise UnknownIdError(f"no incident {incident!r:.80} is in this ledger")
+        raise UnknownIdError(f"no incident {shown(incident)} is in this ledger")
     return read
 
 
@@ -164,7 +165,7 @@ def check_decision(
         return
     decisions = [entry for entry in here if entry.kind == projection.DECIDED]
     if amends not in {entry.id for entry in decisions}:
-        raise UnknownIdError(f"amends={amends!r:.80} names no decision of {incident}")
+        raise UnknownIdError(f"amends={shown(amends)} names no decision of {incident}")
     for entry in decisions:
         if entry.corrects == amends:
             message = f"decision {amends} was amended by {entry.id} already; amend that one"
@@ -181,4 +182,4 @@ def check_known(draft: Draft, ids: Iterable[str]) -> None:
         if projection.is_effect_id(one):
             effect_in(draft, one)
         elif draft.entry(one) is None:
-            raise UnknownIdError(f"no entry {one!r:.80} is in this ledger")
+            raise UnknownIdError(f"no entry {shown(one)} is in this ledger")

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Final
 
 from rml.error import InvalidInputError
+from rml.tag import shown
 
 _SEV: Final = re.compile(r"sev[-_ ]?([0-5])", re.ASCII | re.IGNORECASE)
 _PRIORITY: Final = re.compile(r"p[-_ ]?([0-3])", re.ASCII | re.IGNORECASE)
-_SHOWN_CHARS: Final = 40  # of a wrong value: enough to recognise it in a message
 
 
 class Sev(StrEnum):
@@ -99,7 +99,4 @@ def default_priority(sev: Sev, priorities: Mapping[Sev, Priority] | None = None)
 
 
 def _refusal(what: str, value: object, scale: str) -> InvalidInputError:
-    shown = repr(value)
-    if len(shown) > _SHOWN_CHARS:
-        shown = f"{shown[:_SHOWN_CHARS]}..."
-    return InvalidInputError(f"{shown} is no {what}; write one of {scale}")
+    return InvalidInputError(f"{shown(value)} is no {what}; write one of {scale}")

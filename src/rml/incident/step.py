@@ -14,6 +14,7 @@ from rml.incident import casefile_form as form
 from rml.incident.casefile import CaseStatus, Classification
 from rml.incident.closing import TRIANGLE, is_blank
 from rml.ledger.entry import check_text
+from rml.tag import shown
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ def source_of(given: object) -> dict[str, str]:
         raise InvalidInputError(message)
     for key in given:
         if key not in _SOURCE_KEYS:
-            message = f"detected_by has the key {key!r:.80}; it takes {', '.join(_SOURCE_KEYS)}"
+            message = f"detected_by has the key {shown(key)}; it takes {', '.join(_SOURCE_KEYS)}"
             raise InvalidInputError(message)
     return {key: named(f"detected_by.{key}", value) for key, value in given.items()}
 

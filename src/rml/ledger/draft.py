@@ -11,15 +11,24 @@ import attrs
 
 from rml.clock import utc_text
 from rml.codec import INTEGER_MAX, EncodingError, compact_json, plain
-from rml.context import surroundings
+from rml.context import Surroundings
 from rml.effect.errors import CorrectionTargetError
 from rml.effect.state import history_of
 from rml.entropy import random_bytes
 from rml.error import InvalidInputError
-from rml.ledger.entry import COMMITMENTS_MAX, Entry, check_kind, check_text, commit, seal
+from rml.ledger.entry import (
+    COMMITMENTS_MAX,
+    Entry,
+    check_kind,
+    check_text,
+    commit,
+    seal,
+    settled,
+)
 from rml.ledger.errors import LimitError, UnknownIdError
 from rml.ledger.store import Lease, Query, Transaction
-from rml.world import World
+from rml.tag import shown
+from rml.world import World, member_of
 
 # A fact may be told with a clock a little ahead of the ledger's; more is a mistake.
 AHEAD_MAX: Final = timedelta(minutes=5)
@@ -60,6 +69,7 @@ class Draft:
     service: str | None
     now: datetime
     _new_id: Any
+    _around: Surroundings
 
     def append(
         self,
@@ -83,7 +93,7 @@ class Draft:
             UnknownIdError: ``corrects`` names no entry or effect of this ledger.
             CorrectionTargetError: ``corrects`` names an effect that is not known to have happened.
         """
-        around = surroundings()
+        around = self._around
         texts = {
             "actor": around.actor if actor is None else actor,
             "correlation": around.correlation,
@@ -100,7 +110,7 @@ class Draft:
                 check = _attempt if name == "attempt" else check_text
                 header[name] = check(name, value)
         if corrects is not None:
-            header["corrects"] = self._target(corrects)
+            header["corrects"] = self.correctable(corrects)
         happened = check_moment("at", at, self.now)
         entry_id = self._new_id(self.now)
         recorded_at = utc_text(self.now)
@@ -114,7 +124,7 @@ class Draft:
         sealed = seal(header, {} if facts is None else check_facts(facts), commitments, beside)
         return Receipt(entry_id, self._transaction.append(sealed), self.now)
 
-    def _target(self, corrects: str) -> str:
+    def correctable(self, corrects: str) -> str:
         """Return the id of the corrected entry; an effect stands for the entry that ended it."""
         if self.entry(corrects) is not None:
             return corrects
@@ -128,6 +138,10 @@ class Draft:
                 "there is nothing to correct yet"
             )
         return made.id
+
+    def end(self) -> None:
+        """Refuse everything from here on: the commit is on its way, and nothing may follow it."""
+        self._transaction = _ENDED
 
     def entry(self, entry_id: str) -> Entry | None:
         """Return the entry with this id, if there is one."""
@@ -187,7 +201,17 @@ def _no_link(links: Mapping[str, Any]) -> InvalidInputError:
 def _attempt(name: str, value: object) -> int:
     if type(value) is int and 0 < value <= INTEGER_MAX:
         return value
-    raise InvalidInputError(f"{name} must be an integer from 1, not {value!r:.80}")
+    raise InvalidInputError(f"{name} must be an integer from 1, not {shown(value)}")
+
+
+class _Ended:
+    """The transaction of a draft whose commit is over."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise InvalidInputError("the draft has ended with its work; write again for a new commit")
+
+
+_ENDED: Final[Any] = _Ended()
 
 
 def as_world(world: object) -> World:
@@ -196,10 +220,8 @@ def as_world(world: object) -> World:
     Raises:
         InvalidInputError: it is no world.
     """
-    if type(world) is World:
-        return world
     try:
-        return World(world)  # type: ignore[arg-type]
+        return member_of(World, world)
     except ValueError as error:
         raise InvalidInputError(str(error)) from None
 
@@ -242,10 +264,21 @@ def check_facts(facts: object) -> dict[str, Any]:
     Raises:
         InvalidInputError: names the fact that cannot be recorded in clear.
     """
-    if not isinstance(facts, Mapping):
-        message = f"facts must be a mapping from names to values, not {type(facts).__name__}"
+    return {
+        name: plain(value, f"facts.{name}") for name, value in _read_mapping("facts", facts).items()
+    }
+
+
+def _read_mapping(what: str, mapping: object) -> dict[str, Any]:
+    if not isinstance(mapping, Mapping):
+        message = f"{what} must be a mapping from names to values, not {type(mapping).__name__}"
         raise InvalidInputError(message)
-    return {_name("facts", name): plain(value, f"facts.{name}") for name, value in facts.items()}
+    try:
+        read = dict(mapping)
+    except Exception as error:  # a class of its own may raise anything
+        message = f"{what} cannot be read ({type(error).__name__})"
+        raise InvalidInputError(message) from error
+    return {_name(what, name): value for name, value in read.items()}
 
 
 def _name(where: str, name: object) -> str:
@@ -262,27 +295,26 @@ def seal_personal(personal: object) -> tuple[dict[str, str], bytes | None]:
         InvalidInputError: names the field that cannot be kept.
         LimitError: the values or their number are too large.
     """
-    if not isinstance(personal, Mapping):
-        raise InvalidInputError(
-            f"personal must be a mapping from names to values, not {type(personal).__name__}"
-        )
-    if len(personal) > COMMITMENTS_MAX:
+    values = _read_mapping("personal", personal)
+    if len(values) > COMMITMENTS_MAX:
         raise LimitError(
-            f"an entry has {len(personal)} personal fields, the limit is {COMMITMENTS_MAX} "
+            f"an entry has {len(values)} personal fields, the limit is {COMMITMENTS_MAX} "
             "(COMMITMENTS_MAX)"
         )
-    if not personal:
+    if not values:
         return {}, None
     commitments, kept = {}, {}
-    for name, value in personal.items():
+    for name, value in values.items():
         salt = new_salt()
         try:
-            commitments[_name("personal", name)] = commit(salt, name, value)
+            commitments[name] = commit(salt, name, value)
         except EncodingError:
             compact_json(value, f"personal.{name}")  # names the place as its owner knows it
             raise
         kept[name] = [salt, value]
     beside = compact_json(kept, checked=True)
+    if b".0" in beside:
+        beside = compact_json(settled(kept), checked=True)
     if len(beside) > PERSONAL_BYTES_MAX:
         raise LimitError(
             f"the personal fields are {len(beside)} bytes, the limit is {PERSONAL_BYTES_MAX} "

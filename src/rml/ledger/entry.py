@@ -71,15 +71,17 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from operator import is_
 from types import MappingProxyType
 from typing import Any, Final, Self
 
 import attrs
 
 from rml.clock import epoch_micros, id_millis, parse_utc, utc_text
-from rml.codec import EncodingError, canonical_json, canonical_texts, parse_json
+from rml.codec import INTEGER_MAX, EncodingError, canonical_json, canonical_texts, parse_json
 from rml.error import InvalidInputError
 from rml.ledger.errors import LedgerCorruptError, LimitError, NewerFormatError
+from rml.tag import shown
 from rml.world import World
 
 FORMAT: Final = "rml/1"
@@ -150,7 +152,7 @@ class Entry:
     facts: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen, hash=False)
     commitments: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen, hash=False)
     index: int | None = attrs.field(default=None, eq=False)
-    personal: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen, eq=False)
+    personal: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen, eq=False, repr=False)
 
     def header(self) -> dict[str, Any]:
         """Return the header as JSON data, absent fields left out."""
@@ -290,26 +292,46 @@ def commit(salt: str, name: str, value: object) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def settled(value: Any) -> Any:
+    """Return JSON data with every whole number as an integer; the very same if it has no other.
+
+    RFC 8785 writes 1999 and 1999.0 alike, so a commitment cannot tell them apart: what is kept
+    beside an entry holds the integer.
+    """
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) <= INTEGER_MAX else value
+    if isinstance(value, dict):
+        made: Any = {name: settled(item) for name, item in value.items()}
+        same = all(made[name] is item for name, item in value.items())
+        return value if same else made
+    if isinstance(value, list | tuple):
+        made = [settled(item) for item in value]
+        return value if all(map(is_, made, value)) else made
+    return value
+
+
 def check_kind(kind: object) -> str:
-    """Return ``kind`` if it is dotted lower-case words, at most 63 characters.
+    """Return ``kind`` as plain text if it is dotted lower-case words, at most 63 characters.
 
     Raises:
         InvalidInputError: it is not.
     """
-    if isinstance(kind, str) and len(kind) <= _KIND_CHARACTERS_MAX and _KIND.fullmatch(kind):
-        return kind
-    message = f"kind {kind!r:.80} must be dotted lower-case words, such as 'payment.refund'"
+    text = str.__str__(kind) if isinstance(kind, str) else ""
+    if len(text) <= _KIND_CHARACTERS_MAX and _KIND.fullmatch(text):
+        return text
+    message = f"kind {shown(kind)} must be dotted lower-case words, such as 'payment.refund'"
     raise InvalidInputError(message)
 
 
 def check_text(name: str, value: object) -> str:
-    """Return ``value`` if a header may hold it: 1 to 255 characters, all of them printable.
+    """Return ``value`` as plain text if a header may hold it: 1 to 255 printable characters.
 
     Raises:
         InvalidInputError: it may not; the message names the parameter.
     """
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
+    value = str.__str__(value)  # a class of its own may answer anything about itself
     if 0 < len(value) <= TEXT_CHARACTERS_MAX and value.isprintable():
         return value
     if not 0 < len(value) <= TEXT_CHARACTERS_MAX:

@@ -10,19 +10,34 @@ from uuid import uuid4
 
 import attrs
 
-from rml.clock import Clock, IdSource, RandomIds, SystemClock, utc_text
+from rml.clock import Clock, IdSource, RandomIds, SystemClock
+from rml.context import surroundings
 from rml.effect.resolution import resolve
 from rml.effect.state import Effect, EffectState, fold
 from rml.error import InvalidInputError
-from rml.ledger.checkpoint import ORIGIN_BYTES_MAX
-from rml.ledger.draft import Draft, Receipt, as_world, check_aware
+from rml.ledger.argument import (
+    as_clock,
+    as_id_source,
+    as_origin,
+    as_seconds,
+    as_signer,
+    as_state,
+    asked,
+    ended,
+    flag,
+    limited,
+    listed,
+    moment_text,
+    unknown,
+)
+from rml.ledger.draft import Draft, Receipt, as_world
 from rml.ledger.entry import Entry, check_kind, check_text
-from rml.ledger.errors import UnknownIdError
+from rml.ledger.erasure import erase
 from rml.ledger.notary import Notary
 from rml.ledger.note import SignerKey
 from rml.ledger.proof import ConsistencyProof, InclusionProof
 from rml.ledger.rows import Rows
-from rml.ledger.store import Opening, Query, Transaction, open_store, to_url
+from rml.ledger.store import Opening, Query, Store, Transaction, open_store, to_url
 from rml.ledger.verify import Verification, verify
 from rml.redact import Secret
 from rml.world import World
@@ -75,19 +90,19 @@ class Ledger:
         signer: SignerKey | Secret[str] | str | None = None,
     ) -> None:
         self.url: str = to_url(place)
-        key = None if signer is None else _key(signer, origin)
+        key = None if signer is None else as_signer(signer, origin)
         origin = origin if key is None else key.name
-        self.clock: Clock = SystemClock() if clock is None else _clock(clock)
-        self._ids: IdSource = RandomIds() if ids is None else _id_source(ids)
+        self.clock: Clock = SystemClock() if clock is None else as_clock(clock)
+        self._ids: IdSource = RandomIds() if ids is None else as_id_source(ids)
         self.service: str | None = None if service is None else check_text("service", service)
-        self.timeout: float = _seconds("timeout", timeout)
+        self.timeout: float = as_seconds("timeout", timeout)
         opening = Opening(
             url=self.url,
-            origin=None if origin is None else _origin(origin),
+            origin=None if origin is None else as_origin(origin),
             new_origin=f"rml-ledger/{uuid4()}",
             clock=self.clock,
             ids=self._ids,
-            create=create,
+            create=flag("create", create),
             timeout=self.timeout,
         )
         self._store = open_store(opening)
@@ -158,18 +173,26 @@ class Ledger:
         the draft.
 
         Raises:
-            LedgerBusyError, LedgerUnavailableError, AppendUnknownError: as :meth:`append`.
+            LedgerBusyError: as :meth:`append`.
+            LedgerUnavailableError: as :meth:`append`.
+            AppendUnknownError: as :meth:`append`.
         """
+        around = (
+            surroundings()
+        )  # the caller's: another thread may commit this together with its own
 
         def on(transaction: Transaction) -> T:
-            return work(
-                Draft(transaction, self.origin, self.service, self.clock.now(), self._ids.new)
-            )
+            now = self.clock.now()
+            draft = Draft(transaction, self.origin, self.service, now, self._ids.new, around)
+            try:
+                return ended(work(draft))
+            finally:
+                draft.end()
 
         if not callable(work):
             message = f"work must be a function of a Draft, not {type(work).__name__}"
             raise InvalidInputError(message)
-        wait = self.timeout if timeout is None else _seconds("timeout", timeout)
+        wait = self.timeout if timeout is None else as_seconds("timeout", timeout)
         return self._store.write(on, timeout=wait)
 
     def resolve(
@@ -213,7 +236,7 @@ class Ledger:
         check_text("entry_id", entry_id)
         check_text("by", by)
         check_text("reason", reason)
-        names = [check_text("a name in fields", name) for name in _listed(fields)]
+        names = [check_text("a name in fields", name) for name in listed(fields)]
         receipt = self.write(lambda draft: erase(draft, entry_id, names, by, reason))
         self._store.scrub()
         return receipt
@@ -243,17 +266,17 @@ class Ledger:
             InvalidInputError: a time has no timezone, or a world is unknown.
         """
         query = Query(
-            kind=_asked("kind", kind),
+            kind=asked("kind", kind),
             world=None if world is None else as_world(world).value,
-            operation=_asked("operation", operation),
-            effect=_asked("effect", effect),
-            corrects=_asked("corrects", corrects),
-            incident=_asked("incident", incident),
-            correlation=_asked("correlation", correlation),
-            since=_moment("since", since),
-            until=_moment("until", until),
-            newest_first=newest_first,
-            limit=_limit(limit),
+            operation=asked("operation", operation),
+            effect=asked("effect", effect),
+            corrects=asked("corrects", corrects),
+            incident=asked("incident", incident),
+            correlation=asked("correlation", correlation),
+            since=moment_text("since", since),
+            until=moment_text("until", until),
+            newest_first=flag("newest_first", newest_first),
+            limit=limited(limit),
         )
         count = None if limit is not None else lambda: self._store.count(query)
         return Rows(lambda: self._store.select(query), entry_row, count)
@@ -266,7 +289,7 @@ class Ledger:
         """
         for entry in self._store.select(Query(id=check_text("entry_id", entry_id))):
             return entry
-        raise _unknown("entry", entry_id)
+        raise unknown("entry", entry_id)
 
     def effect(self, effect_id: str) -> Effect:
         """Return where an effect stands.
@@ -276,7 +299,7 @@ class Ledger:
         """
         effect = self.look(check_text("effect_id", effect_id))
         if effect is None:
-            raise _unknown("effect", effect_id)
+            raise unknown("effect", effect_id)
         return effect
 
     def newest(self, effect_id: str) -> tuple[str, bytes | None] | None:
@@ -294,6 +317,8 @@ class Ledger:
         state: EffectState | str | None = None,
         operation: str | None = None,
         since: datetime | None = None,
+        key: str | None = None,
+        incident: str | None = None,
     ) -> Rows[Effect]:
         """Return effects in the order of their first intents.
 
@@ -301,19 +326,23 @@ class Ledger:
             state: only effects in this state.
             operation: only effects of this operation.
             since: only effects first promised at this moment or later.
+            key: only effects of this key; its text, as an effect's ``key`` has it.
+            incident: only effects that this incident's entries name.
 
         Raises:
             InvalidInputError: no such state, or a time without timezone.
         """
-        wanted = None if state is None else _state(state)
+        wanted = None if state is None else as_state(state)
         query = Query(
             kind="effect.intent",
-            operation=_asked("operation", operation),
-            since=_moment("since", since),
+            operation=asked("operation", operation),
+            key=asked("key", key),
+            since=moment_text("since", since),
         )
+        about = asked("incident", incident)
 
         def ask() -> Iterator[Effect]:
-            for entry in self._store.select(query):
+            for entry in intents(self._store, query, about):
                 if entry.effect is None or entry.attempt != 1:
                     continue
                 effect = self.look(entry.effect)
@@ -433,121 +462,14 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     }
 
 
+def intents(store: Store, query: Query, incident: str | None) -> Iterator[Entry]:
+    """Yield the intents that match, in index order; only of effects an incident names, if given."""
+    if incident is None:
+        yield from store.select(query)
+        return
+    named = {entry.effect for entry in store.select(Query(incident=incident))} - {None}
+    found = [e for effect in named for e in store.select(attrs.evolve(query, effect=effect))]
+    yield from sorted(found, key=lambda entry: entry.index or 0)
+
+
 _NOT_COLUMNS: Final = frozenset({"facts", "commitments", "index", "personal", "origin"})
-
-
-def erase(draft: Draft, what: str, names: Sequence[str], by: str, reason: str) -> Receipt:
-    """Record that fields of an entry, or of an effect's entries, are erased, and erase them."""
-    found = draft.entry(what)
-    entries = [found] if found is not None else draft.of_effect(what)
-    if not entries:
-        raise _unknown("entry or effect", what)
-    for name in names:
-        if not any(name in entry.commitments for entry in entries):
-            known = ", ".join(dict.fromkeys(n for e in entries for n in e.commitments)) or "none"
-            raise InvalidInputError(f"{what} has no erasable field {name!r}; it has: {known}")
-    receipts = []
-    for entry in entries:
-        there = [name for name in names if name in entry.commitments]
-        if there:
-            facts = {"fields": there, "reason": reason}
-            receipts.append(
-                draft.append(
-                    "payload.erased",
-                    world=entry.world,
-                    facts=facts,
-                    actor=by,
-                    corrects=entry.id,
-                    effect=entry.effect,
-                )
-            )
-            draft.keep_only(entry.id, [n for n in entry.personal if n not in there])
-    return receipts[-1]
-
-
-def _unknown(what: str, name: object) -> UnknownIdError:
-    return UnknownIdError(f"no {what} {name!r:.80} is in this ledger")
-
-
-def _listed(fields: object) -> Sequence[str]:
-    if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
-        message = "fields must be a list of the names to erase"
-        raise InvalidInputError(message)
-    return fields
-
-
-def _asked(name: str, value: object) -> str | None:
-    return None if value is None else check_text(name, value)
-
-
-def _limit(limit: object) -> int | None:
-    if limit is None or (type(limit) is int and limit >= 0):
-        return limit
-    message = f"limit must be a number of entries, not {limit!r:.80}"
-    raise InvalidInputError(message)
-
-
-def _moment(name: str, moment: datetime | None) -> str | None:
-    return None if moment is None else utc_text(check_aware(name, moment))
-
-
-def _clock(clock: Any) -> Clock:
-    try:
-        utc_text(clock.now())
-        clock.monotonic()
-    except (AttributeError, TypeError, ValueError) as error:
-        message = f"clock must be an rml.Clock: now() aware, monotonic() in seconds ({error})"
-        raise InvalidInputError(message) from None
-    made: Clock = clock
-    return made
-
-
-def _id_source(ids: Any) -> IdSource:
-    if callable(getattr(ids, "new", None)):
-        made: IdSource = ids
-        return made
-    message = f"ids must have a method new(at), and {type(ids).__name__} has none"
-    raise InvalidInputError(message)
-
-
-def _state(state: object) -> EffectState:
-    try:
-        return EffectState(state)  # type: ignore[arg-type]
-    except ValueError:
-        known = ", ".join(EffectState)
-        message = f"no effect state {state!r:.80}; the states are {known}"
-        raise InvalidInputError(message) from None
-
-
-def _origin(origin: object) -> str:
-    """Check an origin by the rules of a C2SP checkpoint's first line."""
-    text = check_text("origin", origin)
-    if "+" in text or any(c.isspace() for c in text) or len(text.encode()) > ORIGIN_BYTES_MAX:
-        raise InvalidInputError(
-            f"origin {text!r:.80} must have no spaces and no plus sign, and at most "
-            f"{ORIGIN_BYTES_MAX} bytes, such as 'example.com/payments'"
-        )
-    return text
-
-
-def _key(signer: object, origin: object) -> SignerKey:
-    """Check that a key is one, and that it signs for the ledger that is asked for."""
-    if not isinstance(signer, SignerKey | Secret | str):
-        message = f"signer must be a SignerKey or its text, not {type(signer).__name__}"
-        raise InvalidInputError(message)
-    key = signer if isinstance(signer, SignerKey) else SignerKey.from_text(signer)
-    if origin not in (None, key.name):
-        raise InvalidInputError(
-            f"the signer key is for {key.name!r:.80}, and the origin is {origin!r:.80}; "
-            "a ledger's key has its origin as name"
-        )
-    return key
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
-        return float(value)
-    message = f"{name} must be a number of seconds, not {value!r:.80}"
-    raise InvalidInputError(message)

@@ -126,9 +126,7 @@ class VerifierKey:
         Raises:
             InvalidInputError: it is no verifier key, or of an algorithm unknown here.
         """
-        if isinstance(text, Secret) or (
-            isinstance(text, str) and text.strip().startswith(_PRIVATE)
-        ):
+        if isinstance(text, Secret) or str(text).strip().startswith(_PRIVATE):
             raise InvalidInputError(
                 "this is a signer key, which is secret; give the verifier key made with it"
             )
@@ -330,7 +328,7 @@ def _ed25519() -> Any:
 
 def _parse_key(text: object, what: str, form: str) -> tuple[bytes, str, bytes]:
     """Return a key's id, name and bytes; no message shows the text, which may be a secret."""
-    name, _, rest = text.strip().partition("+") if isinstance(text, str) else ("", "", "")
+    name, _, rest = str(text).strip().partition("+")
     key_id, _, encoded = rest.partition("+")
     if not _is_name(name) or not _ID.fullmatch(key_id):
         raise InvalidInputError(f"this is not {what}, which reads {form}")

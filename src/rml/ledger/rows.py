@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -13,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 
 from rml.clock import utc_text
 from rml.error import MissingExtraError
+from rml.tag import shown
 
 T = TypeVar("T")
 
@@ -58,9 +60,9 @@ class Rows(Generic[T]):
     def __getitem__(self, index: slice) -> Sequence[T]: ...
     def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         if isinstance(index, int) and index >= 0:
-            for row in islice(self._ask(), index, None):
+            for row in islice(self._ask(), min(index, sys.maxsize), None):
                 return row
-            message = f"row {index} of {len(self)}"
+            message = f"row {shown(index)} of {len(self)}"
             raise IndexError(message)
         return list(self._ask())[index]
 

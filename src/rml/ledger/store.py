@@ -19,6 +19,7 @@ from rml.clock import Clock, IdSource
 from rml.error import InvalidInputError
 from rml.ledger.entry import Entry, Sealed
 from rml.ledger.tree import Tile
+from rml.tag import shown
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Query:
     world: str | None = None
     operation: str | None = None
     effect: str | None = None
+    key: str | None = None
     corrects: str | None = None
     incident: str | None = None
     correlation: str | None = None
@@ -54,6 +56,20 @@ class Query:
     after: int = -1
     limit: int | None = None
     newest_first: bool = False
+
+
+# The conditions that an entry meets by having the same value in its header.
+EQUAL: Final = (
+    "id",
+    "kind",
+    "world",
+    "operation",
+    "effect",
+    "key",
+    "corrects",
+    "incident",
+    "correlation",
+)
 
 
 @attrs.frozen
@@ -221,8 +237,9 @@ def to_url(place: object) -> str:
     """
     if isinstance(place, os.PathLike):
         place = os.fspath(place)
+    place = str.__str__(place) if isinstance(place, str) else place
     if not isinstance(place, str) or not place:
-        message = f"a ledger is named by a path or a URL, not by {place!r:.80}"
+        message = f"a ledger is named by a path or a URL, not by {shown(place)}"
         raise InvalidInputError(message)
     try:
         nameable = b"\0" not in os.fsencode(place)

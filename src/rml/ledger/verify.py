@@ -15,14 +15,18 @@ from typing import Any, Final
 
 import attrs
 
+from rml.clock import parse_utc
 from rml.codec import parse_json
+from rml.effect.state import lease_due
 from rml.error import RmlError
-from rml.ledger.entry import COLUMNS, Entry, commit, flaw_of, id_matches, leaf_hash
-from rml.ledger.store import Row, Store
+from rml.ledger.entry import COLUMNS, Entry, commit, flaw_of, id_matches, leaf_hash, settled
+from rml.ledger.store import Lease, Row, Store
 from rml.ledger.tree import TILE_WIDTH, Frontier, Tile, split_tile
 
 # A file that is wrong everywhere is wrong; a thousand lines about it help nobody.
 PROBLEMS_MAX: Final = 100
+# How often an effect is looked at again while its entries change under the look.
+LOOKS_MAX: Final = 10
 # How many rows are checked between two reports of progress.
 PROGRESS_ROWS: Final = 1_000
 
@@ -103,6 +107,7 @@ class _Check:
         self._made: list[Tile] = []
         self._next = 0
         self._missing: dict[tuple[str, str], int] = {}
+        self._due: dict[str, tuple[int, str]] = {}
         self._readable = True
         self._size = 0
 
@@ -127,6 +132,7 @@ class _Check:
             self._add("personal", f"{name!r} is gone, and no erasure is recorded", index, entry)
         for code, detail in self._store.findings():
             self._add(code, detail)
+        self._leases()
 
     def _verdict(self) -> Verification:
         problems = sorted(self._problems, key=lambda p: (p.index is None, p.index or 0))
@@ -204,20 +210,27 @@ class _Check:
                 self._columns(row.index, entry, row.columns)
                 self._personal(row, entry)
                 self._erasure(entry)
+                self._effect(entry)
         self._made += self._frontier.add(computed)
 
     def _personal(self, row: Row, entry: Entry) -> None:
         """Compare what is kept beside an entry with its commitments; note what is missing."""
         try:
-            kept = {} if row.personal is None else dict(parse_json(row.personal))
+            kept = {} if row.personal is None else parse_json(row.personal)
             digests = {name: commit(salt, name, value) for name, (salt, value) in kept.items()}
-        except (RmlError, ValueError, TypeError):
+            changed = [name for name, (_, value) in kept.items() if settled(value) is not value]
+        except (RmlError, ValueError, TypeError, AttributeError):
             self._add("personal", "what is kept beside it cannot be read", row.index, entry.id)
             return
         for name, digest in digests.items():
             if entry.commitments.get(name) != digest:
                 detail = f"the value of {name!a:.80} is not what the entry commits to"
                 self._add("personal", detail, row.index, entry.id)
+        for name in changed:
+            detail = (
+                f"the value of {name!a:.80} is not as it was written: a whole number has a point"
+            )
+            self._add("personal", detail, row.index, entry.id)
         for name in entry.commitments.keys() - digests.keys():
             self._missing[entry.id, name] = row.index
 
@@ -226,6 +239,61 @@ class _Check:
         if entry.kind == "payload.erased" and entry.corrects and isinstance(fields, list):
             for name in fields:
                 self._missing.pop((entry.corrects, str(name)), None)
+
+    def _effect(self, entry: Entry) -> None:
+        """Note the lease of every effect that has not ended, and no other."""
+        if entry.effect is None:
+            return
+        due = lease_due(entry, self._due.pop(entry.effect, None))
+        if due is not None:
+            self._due[entry.effect] = due
+
+    def _leases(self) -> None:
+        """Compare the leases with the effects that have not ended: a doubt without one is hidden.
+
+        What differs may have changed since; it is looked at again.
+        """
+        try:
+            leases = {lease.effect: lease for lease in self._store.leases()}
+            for effect in sorted(self._due.keys() | leases.keys()):
+                if self._differ(self._due.get(effect), leases.get(effect)):
+                    self._look_again(effect)
+        except RmlError as error:
+            self._add("lease", f"the leases cannot be read: {error}")
+
+    def _look_again(self, effect: str) -> None:
+        entries, lease = self._look(effect)
+        for _ in range(LOOKS_MAX):
+            seen, found = len(entries), lease
+            entries, lease = self._look(effect)
+            if (len(entries), lease) == (seen, found):  # so both are of one moment
+                due = None
+                for entry in entries:
+                    due = lease_due(entry, due)
+                detail = self._differ(due, lease)
+                if detail is not None:
+                    self._add("lease", f"the effect {effect!a:.80} {detail}")
+                return
+
+    def _look(self, effect: str) -> tuple[list[Entry], Lease | None]:
+        """Return an effect's entries and its lease, also if it has no entries."""
+        entries, lease = self._store.effect(effect)
+        if not entries:
+            lease = next((one for one in self._store.leases() if one.effect == effect), None)
+        return entries, lease
+
+    @staticmethod
+    def _differ(due: tuple[int, str] | None, lease: Lease | None) -> str | None:
+        """Say how a lease differs from what is due, if it does."""
+        if due is None:
+            return None if lease is None else "has a lease, but nothing is open"
+        if lease is None:
+            return "has not ended, but its lease is gone, so that nobody is told of it"
+        try:
+            parse_utc(lease.until)
+        except ValueError:
+            return "has a lease until no time at all"
+        return None if due == (lease.attempt, lease.owner) else "has a lease of another attempt"
 
     def _columns(self, index: int, entry: Entry, columns: tuple[Any, ...]) -> None:
         if entry.origin != self._store.origin:

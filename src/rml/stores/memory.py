@@ -18,7 +18,7 @@ from rml.codec import compact_json, parse_json
 from rml.error import InvalidInputError
 from rml.ledger.entry import Entry, Sealed
 from rml.ledger.errors import LedgerBusyError, LedgerCorruptError, LedgerUnavailableError
-from rml.ledger.store import Head, Lease, Opening, Query, Row, Transaction
+from rml.ledger.store import EQUAL, Head, Lease, Opening, Query, Row, Transaction
 from rml.ledger.tree import Frontier, Tile
 
 T = TypeVar("T")
@@ -66,9 +66,8 @@ class _Contents:
 def matches(entry: Entry, query: Query) -> bool:
     """Say whether an entry meets every condition of a query."""
     header = entry.header()
-    names = ("id", "kind", "world", "operation", "effect", "corrects", "incident", "correlation")
     return (
-        all(getattr(query, name) in (None, header.get(name)) for name in names)
+        all(getattr(query, name) in (None, header.get(name)) for name in EQUAL)
         and (query.since is None or header["recorded_at"] >= query.since)
         and (query.until is None or header["recorded_at"] < query.until)
         and (entry.index is None or entry.index > query.after)

@@ -13,7 +13,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from weakref import WeakSet
 import attrs
 
 from rml.error import InvalidInputError
+from rml.handled import apart
 from rml.ledger.entry import Entry
 from rml.ledger.errors import (
     AppendUnknownError,
@@ -33,7 +33,9 @@ from rml.ledger.errors import (
 from rml.ledger.store import Head, Lease, Opening, Query, Row, Transaction
 from rml.ledger.tree import Frontier, Tile
 from rml.stores import sqlite_file, sqlite_rows
+from rml.stores.commits import Commits, Waiting
 from rml.stores.sqlite_file import explain, is_busy
+from rml.stores.sqlite_readers import Readers
 from rml.stores.sqlite_rows import SqliteTransaction
 from rml.stores.turns import FileTurns, NoTurns
 
@@ -42,9 +44,8 @@ T = TypeVar("T")
 # A page of a streamed read: large enough to cost nothing, small enough that no reader holds the log
 # for long.
 PAGE_ROWS: Final = 1_000
-# Commits that are waiting share one flush; more than this would make the first of them wait too
-# long.
-BATCH_MAX: Final = 512
+# How long a fork waits for readers and commits of other threads to end, in seconds.
+FORK_SECONDS: Final = 2.0
 # How long a writer sleeps between two looks at a busy file, in seconds.
 _PAUSE_SECONDS: Final = 0.0005
 
@@ -67,21 +68,6 @@ def open_store(opening: Opening) -> SqliteStore:
     return SqliteStore(None if place == ":memory:" else Path(place), opening)
 
 
-@attrs.define(eq=False)
-class _Waiting:
-    """One caller's work, waiting for whoever commits next."""
-
-    work: Callable[[Transaction], Any]
-    done: bool = False
-    result: Any = None
-    error: BaseException | None = None
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-
 class SqliteStore:
     """See the module. Safe to share between threads; a forked child opens its own connections."""
 
@@ -89,6 +75,8 @@ class SqliteStore:
         self._path = path.absolute() if path is not None else None
         self._opening = opening
         self._closed = False
+        self._unusable: str | None = None
+        self._held = self._clean = False
         self._file: tuple[int, int] | None = None
         self._start()
         _stores.add(self)
@@ -97,18 +85,18 @@ class SqliteStore:
 
     def _start(self) -> None:
         """Have no connections and locks yet: at first, and in a forked child."""
-        self._forked = False
-        self._turn = threading.Lock()
-        self._leader: int | None = None
-        self._queue: deque[_Waiting] = deque()
-        self._readers: list[sqlite3.Connection] = []
+        self._commits = Commits()
+        self._readers = Readers(self._connect_reader)
         self._writer: sqlite3.Connection | None = None
         self._frontier = Frontier()
+        self._scrub_due = False
         self._turns = NoTurns() if self._path is None else FileTurns(self._path)
 
     def _recognise(self) -> str:
         if self._path is not None:
             sqlite_file.check_place(self._path, create=self._opening.create)
+            if sqlite_file.identity(self._path) in _tainted:
+                raise LedgerUnavailableError(_FORKED_IN_USE)
         try:
             if self._path is not None and self._path.exists():
                 with self._reading() as reader:  # whatever is there, looking changes none of it
@@ -134,50 +122,25 @@ class SqliteStore:
     def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
         """Run ``work`` in one durable commit, together with whatever else is waiting."""
         self._check_usable()
-        if self._leader == threading.get_ident():
+        if self._commits.leading():
             raise InvalidInputError(
                 "a ledger was written to from inside its own transaction; "
                 "use the draft that was passed in"
             )
-        deadline = time.monotonic() + timeout
-        waiting = _Waiting(work)
-        self._queue.append(waiting)
-        self._await_turn(waiting, timeout)
         try:
-            self._leader = threading.get_ident()
-            while not waiting.done:  # more may have been waiting than one commit takes
-                self._commit_waiting(waiting, deadline)
-        finally:
-            self._leader = None
-            self._turn.release()
-        result: T = waiting.outcome()
+            result: T = self._commits.carry_out(work, timeout, self._commit_waiting)
+        except TimeoutError:
+            raise self._busy() from None
         return result
 
-    def _await_turn(self, waiting: _Waiting, timeout: float) -> None:
-        """Acquire the lock, or leave the queue: nobody may carry out what nobody waits for."""
-        try:
-            acquired = self._turn.acquire(timeout=max(timeout, 0))
-        except BaseException:
-            with suppress(ValueError):
-                self._queue.remove(waiting)
-            raise
-        if not acquired:
-            try:
-                self._queue.remove(waiting)
-            except ValueError:
-                self._turn.acquire()  # somebody commits it right now: the answer is moments away
-            else:
-                raise self._busy()
-
-    def _commit_waiting(self, own: _Waiting, deadline: float) -> None:
+    def _commit_waiting(self, own: Waiting, deadline: float) -> None:
         """Commit everything in the queue as one transaction; each work gets its result or error."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         committing = False
         try:
             connection = self._begin(deadline)
             try:
-                while self._queue and len(batch) < BATCH_MAX:
-                    batch.append(self._queue.popleft())
+                batch += self._commits.batch()
                 transaction = SqliteTransaction(connection, self._known_frontier(connection))
                 for waiting in batch:
                     self._run(waiting, transaction, alone=len(batch) == 1)
@@ -190,40 +153,39 @@ class SqliteStore:
             self._frontier = frontier
         except Exception as error:  # noqa: BLE001 - raised again in the threads that wait for it
             explained = self._explain(error) if isinstance(error, sqlite3.Error) else error
-            with suppress(ValueError):
-                self._queue.remove(own)
+            self._commits.withdraw(own)
             for waiting in {id(w): w for w in [*batch, own]}.values():
-                waiting.error = waiting.error or explained
-            own.done = True
+                waiting.end(explained)
         except BaseException:
             self._interrupted(own, batch, committing=committing)
             raise
-        for waiting in batch:
-            waiting.done = True
+        else:
+            for waiting in batch:
+                waiting.end()
+            if self._scrub_due:
+                self._scrub(connection)
 
-    def _interrupted(self, own: _Waiting, batch: list[_Waiting], *, committing: bool) -> None:
+    def _interrupted(self, own: Waiting, batch: list[Waiting], *, committing: bool) -> None:
         """Let the others wait for the next leader, unless their commit was already under way."""
-        with suppress(ValueError):
-            self._queue.remove(own)
+        self._commits.withdraw(own)
         for waiting in batch:
             if waiting is own:
                 continue
-            waiting.error = None
             if committing:
-                waiting.error = AppendUnknownError(
-                    "another thread was interrupted while committing"
-                )
-                waiting.done = True
+                trouble = "another thread was interrupted while committing"
+                waiting.error = None
+                waiting.end(AppendUnknownError(trouble))
             else:
-                self._queue.append(waiting)
+                self._commits.put_back(waiting)
 
-    def _run(self, waiting: _Waiting, transaction: SqliteTransaction, *, alone: bool) -> None:
+    def _run(self, waiting: Waiting, transaction: SqliteTransaction, *, alone: bool) -> None:
         if alone:
             waiting.result = waiting.work(transaction)
             return
         mark = transaction.mark()
         try:
-            waiting.result = waiting.work(transaction)
+            with apart():
+                waiting.result = waiting.work(transaction)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                 raise  # Ctrl-C is this thread's, whoever's work it is in
@@ -234,9 +196,9 @@ class SqliteStore:
 
     def _begin(self, deadline: float) -> sqlite3.Connection:
         """Take the process's turn and the file's write lock; `_commit` or `_abandon` ends it."""
-        if not self._turns.take(deadline):
-            raise self._busy()
         try:
+            if not self._turns.take(deadline):
+                raise self._busy()
             self._check_identity()
             if self._writer is None:
                 self._writer = sqlite_file.connect(
@@ -246,7 +208,9 @@ class SqliteStore:
                 )
                 self._writer.execute("PRAGMA busy_timeout = 0")  # `_until` waits, call by call
                 if self._path is not None:
-                    self._until(deadline, self._writer, "PRAGMA journal_mode = WAL")
+                    mode = self._until(deadline, self._writer, "PRAGMA journal_mode = WAL")
+                    if mode != ("wal",):
+                        raise LedgerUnavailableError(_NO_LOG.format(path=self._path))
             if self._writer.in_transaction:  # an interrupt came before its end could be seen to
                 self._writer.rollback()
             self._until(deadline, self._writer, "BEGIN IMMEDIATE")
@@ -264,17 +228,15 @@ class SqliteStore:
             "nothing was recorded"
         )
 
-    def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> None:
+    def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> Any:
         """Execute a statement, looking again while somebody holds the file, until the deadline."""
         while True:
             try:
-                connection.execute(statement)
+                return connection.execute(statement).fetchone()
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline:
                     raise
                 time.sleep(_PAUSE_SECONDS)
-            else:
-                return
 
     def _abandon(self, connection: sqlite3.Connection) -> None:
         try:
@@ -324,30 +286,23 @@ class SqliteStore:
         """Lend a connection; in memory there is only one, so readers wait for writers."""
         self._check_usable()
         if self._path is None:
-            own = self._leader == threading.get_ident()  # a work that looks around, in mid-commit
-            with nullcontext() if own else self._turn:
+            own = self._commits.leading()  # a work that looks around, in mid-commit
+            with nullcontext() if own else self._commits.alone():
                 assert self._writer is not None
                 yield self._writer
             return
-        connection = self._reader()
+        connection = self._readers.take()
         try:
             yield connection
         except sqlite3.Error as error:
-            connection.close()
+            self._readers.drop(connection)
             raise self._explain(error) from error
         except BaseException:
-            connection.close()
+            self._readers.drop(connection)
             raise
-        if self._closed:
-            connection.close()
-        else:
-            self._readers.append(connection)
+        self._readers.give(connection)
 
-    def _reader(self) -> sqlite3.Connection:
-        try:
-            return self._readers.pop()
-        except IndexError:
-            pass
+    def _connect_reader(self) -> sqlite3.Connection:
         assert self._path is not None
         try:
             sqlite_file.check_place(self._path, create=False)
@@ -402,17 +357,19 @@ class SqliteStore:
 
         Every repeated call asks this, so it does by hand what `_reading` does for the others.
         """
-        if self._path is None or not self._readers:
+        if self._path is None:
             with self._reading() as connection:
                 return sqlite_rows.last_of_effect(connection, effect)
         self._check_usable()
-        connection = self._reader()
+        connection = self._readers.take()
         try:
             newest = sqlite_rows.last_of_effect(connection, effect)
-        except sqlite3.Error as error:
-            connection.close()
-            raise self._explain(error) from error
-        self._readers.append(connection)
+        except BaseException as error:
+            self._readers.drop(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._explain(error) from error
+            raise
+        self._readers.give(connection)
         return newest
 
     def leases(self) -> list[Lease]:
@@ -471,35 +428,34 @@ class SqliteStore:
     def scrub(self) -> None:
         """Fold the write-ahead log into the file and empty it; free space is overwritten already.
 
-        A reader in the middle of an old view keeps its part of the log until the next time.
+        While somebody reads an old view the log cannot be emptied; every later commit tries again.
         """
         if self._path is None:
             return
-        with self._turn:
-            if self._writer is None or not self._turns.take(
-                time.monotonic() + self._opening.timeout
-            ):
-                return
-            try:
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise self._explain(error) from error
-            finally:
-                self._turns.give_back()
+        self._scrub_due = True
+        with suppress(LedgerBusyError, LedgerUnavailableError):  # then a later commit does it
+            self.write(lambda _: None, timeout=self._opening.timeout)
+
+    def _scrub(self, connection: sqlite3.Connection) -> None:
+        if not self._turns.take(time.monotonic()):
+            return
+        try:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._scrub_due = bool(busy)
+        except sqlite3.OperationalError:
+            return  # somebody is in the way: the next commit tries again
+        finally:
+            self._turns.give_back()
 
     # Ending --------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file."""
-        self._closed = True
-        if self._forked:
-            return
-        if self._leader == threading.get_ident():
+        if self._commits.leading():
             raise InvalidInputError("a ledger cannot be closed from inside its own transaction")
-        while self._readers:
-            self._readers.pop().close()
-        with self._turn:  # a commit that is under way ends first
+        self._closed = True
+        self._readers.close()
+        with self._commits.alone():  # a commit that is under way ends first
             if self._writer is not None:
                 granted = self._turns.take(time.monotonic() + self._opening.timeout)
                 self._drop_writer()
@@ -507,21 +463,36 @@ class SqliteStore:
                     self._turns.give_back()
             self._turns.close()
 
-    def forked(self) -> None:
-        """Take note of running in a forked child: the parent's connections are left alone."""
-        self._forked = True
-        self._turns.close()  # else the child would keep its dead parent's turn
-        _inherited.append((self._writer, self._readers))
-
     def _check_usable(self) -> None:
         if self._closed:
             raise LedgerUnavailableError("the ledger is closed; open it again with rml.Ledger(...)")
-        if self._forked:
-            if self._path is None:
-                raise LedgerUnavailableError(
-                    "a ledger in memory cannot be shared with a forked process; use a file"
-                )
-            self._start()
+        if self._unusable is not None:
+            raise LedgerUnavailableError(self._unusable)
+
+    # Forking -------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Have no connection open: SQLite's locks do not survive being copied into a child."""
+        self._held = self._commits.hold(FORK_SECONDS)
+        self._clean = self._readers.hold(FORK_SECONDS) and self._held
+        if self._clean and self._path is not None:
+            self._drop_writer()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._readers.let_go()
+        if self._held:
+            self._commits.let_go()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew; a ledger that could not be left alone in time is refused in the child."""
+        if not self._clean or self._path is None:
+            _inherited.append((self._writer, self._readers))  # not even to be closed here
+            self._unusable = _FORKED_IN_MEMORY if self._path is None else _FORKED_IN_USE
+            if self._file is not None:
+                _tainted.add(self._file)
+        self._turns.close()  # else the child would keep its dead parent's turn
+        self._start()
 
     def _busy(self) -> LedgerBusyError:
         return LedgerBusyError(
@@ -539,16 +510,33 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+_NO_LOG: Final = (
+    "the ledger {path} lies where SQLite cannot keep a write-ahead log, such as a network drive; "
+    "nothing was recorded"
+)
+_FORKED_IN_MEMORY: Final = "a ledger in memory cannot be shared with a forked process; use a file"
+_FORKED_IN_USE: Final = (
+    "this process was forked while other threads used the ledger, and SQLite's locks do not "
+    "survive that; fork first, or start processes by spawning"
+)
 _stores: WeakSet[SqliteStore] = WeakSet()
-# SQLite forbids even to close in a child what the parent opened, so a child keeps it for ever.
+# What a child must keep, because SQLite forbids even to close what the parent opened; and the files
+# that are spoilt for it.
 _inherited: list[object] = []
+_tainted: set[tuple[int, int] | None] = set()
 
 
-def _mark_forked() -> None:
-    """Tell every store, in a forked child, that its connections and locks are the parent's."""
-    for store in _stores:
-        store.forked()
+def _each(step: Callable[[SqliteStore], None]) -> Callable[[], None]:
+    def run() -> None:
+        for store in list(_stores):
+            step(store)
+
+    return run
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_mark_forked)
+    os.register_at_fork(
+        before=_each(SqliteStore.before_fork),
+        after_in_parent=_each(SqliteStore.after_fork_in_parent),
+        after_in_child=_each(SqliteStore.after_fork_in_child),
+    )

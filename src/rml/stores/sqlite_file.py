@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from rml.clock import utc_text
+from rml.clock import parse_utc, utc_text
 from rml.error import InvalidInputError
 from rml.ledger.entry import FORMAT
 from rml.ledger.errors import (
@@ -18,10 +20,14 @@ from rml.ledger.errors import (
 )
 from rml.ledger.store import Opening
 from rml.ledger.tree import EMPTY_ROOT
+from rml.tag import shown
 
 # "RML1" as the four bytes that SQLite sets aside for the application's own mark.
 APPLICATION_ID: Final = 0x524D4C31
 SCHEMA_VERSION: Final = 1
+_META: Final = ("format", "origin", "created_at")
+_OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+_STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat3", "sqlite_stat4"})
 _REASONS: Final = {
     "SQLITE_READONLY": "is read-only",
     "SQLITE_FULL": "has no space left on its disk",
@@ -35,6 +41,9 @@ def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connecti
     It waits for others: even a reader has to while a log is recovered, or folded into the file by
     its last user.
     """
+    if path is not None and create:  # readable by its owner alone, and so are its log and lock file
+        with suppress(OSError):  # SQLite says what is wrong, in better words
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     target = ":memory:" if path is None else f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(
         target, uri=path is not None, timeout=wait, isolation_level=None, check_same_thread=False
@@ -52,13 +61,18 @@ def check_place(path: Path, *, create: bool) -> None:
         NotALedgerError: it is a folder.
         LedgerUnavailableError: there is nothing, and nothing may or can be created.
     """
-    if path.is_dir():
+    try:
+        is_folder, is_there, has_place = path.is_dir(), path.exists(), path.parent.is_dir()
+    except OSError as error:  # a name that no file can have, a folder that nobody may look into
+        reason = error.strerror or type(error).__name__
+        raise LedgerUnavailableError(f"no ledger can be at {shown(str(path))}: {reason}") from error
+    if is_folder:
         raise NotALedgerError(f"{path} is a folder; a ledger is one file")
-    if path.exists():
+    if is_there:
         return
     if not create:
         raise LedgerUnavailableError(f"there is no ledger at {path}")
-    if not path.parent.is_dir():
+    if not has_place:
         raise LedgerUnavailableError(
             f"the folder {path.parent} does not exist; create it before opening a ledger in it"
         )
@@ -93,7 +107,7 @@ def recognise(connection: sqlite3.Connection, path: Path | None, opening: Openin
     meta = dict(connection.execute("SELECT name, value FROM meta"))
     if version > SCHEMA_VERSION or meta.get("format") != FORMAT:
         raise NewerFormatError(
-            f"{path} holds format {meta.get('format')!r:.40}, schema {version}; "
+            f"{path} holds format {shown(meta.get('format'))}, schema {version}; "
             f"this rml reads {FORMAT!r}, schema {SCHEMA_VERSION}: upgrade rml"
         )
     origin = meta.get("origin")
@@ -139,34 +153,71 @@ def schema() -> list[str]:
 
 def findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Compare the schema with that of a new ledger, and let SQLite check its own structures."""
-    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-    there = dict(connection.execute(query))
-    expected = _expected()
-    found = []
-    for name, sql in expected.items():
-        if name not in there:
-            found.append(("schema", f"{name} is missing"))
-        elif there[name] != sql:
-            found.append(("schema", f"{name} is not as it was created"))
-    found += [
-        ("schema", f"{name!a:.80} does not belong to a ledger")
-        for name in there
-        if name not in expected and not name.startswith("sqlite_")  # ANALYZE's, and no harm
-    ]
     try:
         checks = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
     except sqlite3.DatabaseError as error:
         checks = [str(error)]
+    found = _schema_findings(connection) + _meta_findings(connection)
     return found + [("file", text) for text in checks if text != "ok"]
 
 
-def _expected() -> dict[str, str]:
+def _schema_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    there = connection.execute(_OBJECTS).fetchall()
+    expected = {row[1]: row for row in _expected()}
+    names = {row[1] for row in there}
+    found = [("schema", f"{name} is missing") for name in expected if name not in names]
+    for row in there:
+        _, name, _, _ = row
+        if name not in expected:
+            if not _is_sqlites_own(row):
+                found.append(("schema", f"{name!a:.80} does not belong to a ledger"))
+        elif row != expected[name]:
+            found.append(("schema", f"{name} is not as it was created"))
+    return found + [
+        ("schema", f"{name} is there more than once")
+        for name in expected
+        if sum(row[1] == name for row in there) > 1
+    ]
+
+
+def _is_sqlites_own(row: tuple[str, str, str, str | None]) -> bool:
+    """Say whether SQLite made an object itself: the statistics of ANALYZE."""
+    kind, name, table, _ = row
+    return kind == "table" and name == table and name in _STATISTICS
+
+
+def _meta_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Look at what a ledger says of itself outside its entries, as far as it is fixed."""
+    found = []
+    for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
+        value = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        if value != expected:
+            found.append(("meta", f"{pragma} is {value}, not {expected}"))
+    try:
+        meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    except sqlite3.Error as error:
+        return [*found, ("meta", f"meta cannot be read: {error}")]
+    found += [("meta", f"meta.{name} is missing") for name in _META if name not in meta]
+    found += [
+        ("meta", f"meta.{name!a:.80} does not belong to a ledger")
+        for name in meta
+        if name not in _META
+    ]
+    try:
+        told = meta.get("created_at")
+        if told is not None and utc_text(parse_utc(told)) != told:
+            raise ValueError
+    except ValueError:
+        found.append(("meta", "meta.created_at is no moment as a ledger writes it"))
+    return found
+
+
+def _expected() -> list[tuple[str, str, str, str | None]]:
     connection = sqlite3.connect(":memory:")
     try:
         for statement in schema():
             connection.execute(statement)
-        query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-        return dict(connection.execute(query))
+        return connection.execute(_OBJECTS).fetchall()
     finally:
         connection.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rml.ledger.entry import COLUMNS, Entry, Sealed
-from rml.ledger.store import Lease, Query
+from rml.ledger.store import EQUAL, Lease, Query
 from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
 
 _NAMES: Final = ", ".join(COLUMNS)
@@ -27,16 +27,6 @@ ROWS: Final = (
     f"SELECT idx, bytes, leaf, personal, {_NAMES} FROM entries WHERE idx > ? ORDER BY idx LIMIT ?"
 )
 
-_EQUAL: Final = (
-    "id",
-    "kind",
-    "world",
-    "operation",
-    "effect",
-    "corrects",
-    "incident",
-    "correlation",
-)
 # The kinds that every protected call appends are left out of the index on kinds; this is its
 # condition, to the letter.
 _FREQUENT: Final = ("effect.intent", "effect.done")
@@ -47,7 +37,7 @@ def conditions(query: Query) -> tuple[str, list[Any]]:
     """Return a query's WHERE clause and its values."""
     clauses = ["idx > ?"]
     values: list[Any] = [query.after]
-    for name in _EQUAL:
+    for name in EQUAL:
         value = getattr(query, name)
         if value is not None:
             clauses.append(f"{name} = ?")

@@ -76,9 +76,12 @@ class FileTurns:
         if fcntl is None:
             return None
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             return None
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the lock file."""

@@ -111,6 +111,19 @@ class StoreContract(AnswerContract):
             assert (frontier.size, frontier.root()) == (store.head().size, store.head().root)
 
         assert tiles == list(store.tiles())
+
+    def test_hashes_are_those_of_the_tree(self) -> None:
+        """Whole tiles and parts of them, of leaves and of tiles; none where there are no more."""
+        store = self.new_store()
+        sealed = Scribe(store.origin).append(store, 2 * TILE_WIDTH + 3)
+        leaves = [one.leaf for one in sealed]
+        roots = [tile.root for tile in store.tiles()]
+
+        for start, stop in ((0, TILE_WIDTH), (TILE_WIDTH, 2 * TILE_WIDTH), (7, 300), (512, 515)):
+            assert leaves[start:stop] == list(store.hashes(0, start, stop))
+        assert leaves[512:] == list(store.hashes(0, 512, 768))
+        assert (roots, roots[1:]) == (list(store.hashes(1, 0, 2)), list(store.hashes(1, 1, 256)))
+        assert ([], []) == (list(store.hashes(1, 2, 3)), list(store.hashes(2, 0, 1)))
         assert verify(store).ok
 
     def test_an_id_is_used_once(self) -> None:
@@ -279,6 +292,7 @@ class StoreContract(AnswerContract):
             store.head,
             lambda: list(store.rows()),
             lambda: list(store.tiles()),
+            lambda: store.hashes(0, 0, 1),
             store.findings,
         ):
             with raises(LedgerUnavailableError):
@@ -288,8 +302,9 @@ class StoreContract(AnswerContract):
         """Origin, entries, leases and tree; and it goes on where it stopped."""
         store = self.new_store()
         scribe = Scribe(store.origin)
-        scribe.append(store, TILE_WIDTH + 3, personal={"email": "ada@example.com"})
-        lease = Lease(EFFECT, 1, "me", utc_text(EPOCH))
+        scribe.append(store, TILE_WIDTH + 2, personal={"email": "ada@example.com"})
+        (intent,) = scribe.append(store, kind="effect.intent", effect=EFFECT)
+        lease = Lease(EFFECT, 1, id_of(intent), utc_text(EPOCH))
         store.write(lambda t: t.put_lease(lease), timeout=PATIENCE_SECONDS)
         origin, head, rows = store.origin, store.head(), list(store.rows())
 

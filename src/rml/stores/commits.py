@@ -1,0 +1,152 @@
+"""Whose turn it is to commit in this process: callers queue, and one leads and commits for all.
+
+A lone caller leads at once and pays for no hand-over. An interrupt may come between any two steps,
+so what has to be undone is held by ``with`` on locks that the interpreter itself takes and
+releases, and nobody relies on being woken: a caller looks again after :data:`LOOK_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+
+from rml.ledger.store import Transaction
+
+# How long a caller in the queue sleeps before it looks whether somebody still leads, in seconds.
+LOOK_SECONDS: Final = 0.05
+# Commits that are waiting share one flush; more than this would make the first of them wait too
+# long.
+BATCH_MAX: Final = 512
+
+
+def _closed_gate() -> threading.Lock:
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """One caller's work, waiting for whoever commits next."""
+
+    work: Callable[[Transaction], Any]
+    done: bool = False
+    result: Any = None
+    error: BaseException | None = None
+    _gate: threading.Lock = attrs.field(factory=_closed_gate)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take the work's end down and wake its caller."""
+        self.error = self.error or error
+        self.done = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the caller look now."""
+        with suppress(RuntimeError):  # it is awake already
+            self._gate.release()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait to be woken, for a while."""
+        self._gate.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
+
+    def outcome(self) -> Any:
+        """Return what the work returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class Commits:
+    """The queue of one store in one process."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._mine = threading.RLock()  # held inside the turn: it knows which thread holds it
+        self._queue: deque[Waiting] = deque()
+
+    def leading(self) -> bool:
+        """Say whether this very thread is committing."""
+        owned: bool = self._mine._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned
+
+    def alone(self) -> threading.Lock:
+        """Return the lock that is held while somebody commits."""
+        return self._turn
+
+    def carry_out(
+        self,
+        work: Callable[[Transaction], Any],
+        timeout: float,
+        lead: Callable[[Waiting, float], None],
+    ) -> Any:
+        """Queue a work, lead when nobody does, and return what the work returned.
+
+        Args:
+            work: what is to be committed.
+            timeout: seconds to wait for a turn.
+            lead: commits a batch that holds the caller's own work; called with it and the deadline.
+
+        Raises:
+            TimeoutError: the turn did not come in time; the work is not carried out.
+        """
+        waiting = Waiting(work)
+        deadline = time.monotonic() + timeout
+        self._queue.append(waiting)
+        try:
+            while not waiting.done:
+                if not self._turn.locked():
+                    with self._turn, self._mine:
+                        while not waiting.done:  # more may be waiting than one commit takes
+                            lead(waiting, deadline)
+                    self._wake_next()
+                elif time.monotonic() < deadline:
+                    waiting.sleep(deadline - time.monotonic())
+                elif self.withdraw(waiting):
+                    raise TimeoutError
+                else:
+                    waiting.sleep(LOOK_SECONDS)  # it is being committed: the answer is moments away
+        except BaseException:  # nobody may carry out what nobody waits for
+            self.withdraw(waiting)
+            raise
+        return waiting.outcome()
+
+    def batch(self) -> list[Waiting]:
+        """Take what is waiting out of the queue."""
+        taken: list[Waiting] = []
+        while self._queue and len(taken) < BATCH_MAX:
+            taken.append(self._queue.popleft())
+        return taken
+
+    def put_back(self, waiting: Waiting) -> None:
+        """Queue a work again that an interrupted leader did not come to commit."""
+        waiting.error = None
+        self._queue.append(waiting)
+        waiting.wake()
+
+    def withdraw(self, waiting: Waiting) -> bool:
+        """Take a work out of the queue; return False when it is not there any more."""
+        try:
+            self._queue.remove(waiting)
+        except ValueError:
+            return False
+        return True
+
+    def _wake_next(self) -> None:
+        with suppress(IndexError):
+            self._queue[0].wake()
+
+    def hold(self, seconds: float) -> bool:
+        """Keep everybody from committing, for a fork; return False when that cannot be had."""
+        return not self.leading() and self._turn.acquire(timeout=seconds)
+
+    def let_go(self) -> None:
+        """End :meth:`hold`."""
+        self._turn.release()
+        self._wake_next()
