@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from protected import START
+
+import rml
 
 # A busy machine is slow at times, so a deadline per example finds nothing but noise. In CI the
 # examples are the same on every run: a red run can be repeated.
@@ -51,3 +54,21 @@ def _no_leftover_configuration() -> Iterator[None]:
     yield
     if config := sys.modules.get("rml.config"):
         config.configure(ledger=None, hooks=None)
+
+
+@pytest.fixture
+def clock() -> rml.FrozenClock:
+    """A clock that moves only when told to; a module may have one of its own."""
+    return rml.FrozenClock(START)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: rml.FrozenClock
+) -> Iterator[rml.Ledger]:
+    """An empty ledger, configured, and verified when the test is over."""
+    place = "memory:" if request.param == "memory" else tmp_path / "ledger.db"
+    with rml.Ledger(place, clock=clock, service="tests") as made:
+        rml.configure(ledger=made)
+        yield made
+        assert made.verify().problems == ()

@@ -1,33 +1,11 @@
 """`corrects=`: an effect that makes another good names it, and only what happened has a name."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import rml
-
-START = datetime(2026, 11, 20, 19, tzinfo=UTC)
-
-
-@pytest.fixture
-def clock() -> rml.FrozenClock:
-    """Return a clock that moves only when told to."""
-    return rml.FrozenClock(START)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def ledger(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: rml.FrozenClock
-) -> Iterator[rml.Ledger]:
-    """Return an empty ledger, verified when the test is over."""
-    place = "memory:" if request.param == "memory" else tmp_path / "ledger.db"
-    with rml.Ledger(place, clock=clock, service="tests") as made:
-        rml.configure(ledger=made)
-        yield made
-        assert made.verify().problems == ()
 
 
 class Refunds:

@@ -3,10 +3,8 @@
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,26 +13,6 @@ import pytest
 import rml
 from rml.effect.reconcile import EVIDENCE_CHARACTERS_MAX, _operations
 from rml.ledger.draft import PERSONAL_BYTES_MAX
-
-START = datetime(2026, 11, 20, 19, tzinfo=UTC)
-
-
-@pytest.fixture
-def clock() -> rml.FrozenClock:
-    """Return a clock that moves only when told to."""
-    return rml.FrozenClock(START)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def ledger(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: rml.FrozenClock
-) -> Iterator[rml.Ledger]:
-    """Return an empty ledger, verified when the test is over."""
-    place = "memory:" if request.param == "memory" else tmp_path / "ledger.db"
-    with rml.Ledger(place, clock=clock, service="tests") as made:
-        rml.configure(ledger=made)
-        yield made
-        assert made.verify().problems == ()
 
 
 @attrs.frozen

@@ -59,6 +59,10 @@ def idempotent(
     same key and the same arguments is given the recorded value; with other arguments it is refused.
     What nobody can know stays in doubt until a reconciler or a person decides.
 
+    A handler has one effect: what a client raises in it is taken to be about that effect. A refused
+    connection to anything else, caught by nobody, would count as a refused payment; talk to others
+    outside the handler.
+
     Args:
         operation: the operation's name, such as ``payment.charge``. Its history belongs to the
             name, not to the function, which may move.

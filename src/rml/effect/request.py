@@ -39,8 +39,8 @@ class Request:
 
     def fingerprint(self, salt: str) -> str:
         """Return what is recorded of the request: a salt, and the salted digest of its content."""
-        digest = hashlib.sha256(canonical_texts("rml/1/request", salt, self.content))
-        return f"{salt}.{digest.hexdigest()}"
+        data = f'["rml/1/request","{salt}","{self.content}"]'.encode(errors="replace")
+        return f"{salt}.{hashlib.sha256(data).hexdigest()}"
 
     def matches(self, fingerprint: str) -> bool:
         """Say whether a recorded fingerprint is of this request."""

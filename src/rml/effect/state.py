@@ -108,6 +108,9 @@ class Effect:
         }
 
 
+_read: Final = json.JSONDecoder().decode
+
+
 def effect_id(operation: str, scope: object, key: object) -> str:
     """Return the id of an operation's effect for a key, stable across processes and renamings.
 
@@ -139,7 +142,7 @@ def replayed(
     """
     if newest is None or newest[0] != "effect.done" or newest[1] is None:
         return None
-    kept = json.loads(newest[1])
+    kept = _read(newest[1].decode())
     if RESULT not in kept or REQUEST not in kept or not matches(kept[REQUEST][1]):
         return None
     return (kept[RESULT][1],)
