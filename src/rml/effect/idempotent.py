@@ -113,7 +113,7 @@ def _face(
     @functools.wraps(handler)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = start(operation, given, bind(*args, **kwargs))
-        deadline = time.monotonic() + patience
+        deadline = None
         pause = PAUSE_FIRST_SECONDS
         while True:
             decision: Decision | Attempt = call.look()
@@ -126,6 +126,7 @@ def _face(
             if isinstance(decision, Doubt):
                 call.doubt()
                 continue
+            deadline = deadline or time.monotonic() + patience
             if isinstance(decision, Refuse) or time.monotonic() >= deadline:
                 raise refused(decision)
             time.sleep(pause)

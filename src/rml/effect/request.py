@@ -228,10 +228,12 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
     """
     shown_scope = None if scope is None else key_text("scope", scope)
     shown = key_text("idempotency key", key)
-    own = {id(key): meant(key), id(scope): meant(scope)}  # as arguments they mean the same
+    own: dict[int, Any] = {}
+    if type(key) is not str or scope is not None:  # as arguments they mean the same
+        own = {id(key): meant(key), id(scope): meant(scope)}
+        content = {name: own.get(id(value), value) for name, value in content.items()}
     typed = {
-        name: to_typed(own.get(id(value), value), f"argument {name}", floats=False)
-        for name, value in content.items()
+        name: to_typed(value, f"argument {name}", floats=False) for name, value in content.items()
     }
     return Request(
         operation,
@@ -240,7 +242,7 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
         effect_id(
             operation,
             None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
-            to_typed(own[id(key)], "the idempotency key"),
+            to_typed(own.get(id(key), key), "the idempotency key"),
         ),
         hashlib.sha256(canonical_json(typed)).hexdigest(),
     )
