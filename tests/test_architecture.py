@@ -39,6 +39,7 @@ ORDER = """
     effect.idempotent effect.asynchronous incident.casebook
     incident effect runbook.* outbox.*
     stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
+    stores.sqlite_reading
     stores.memory stores.sqlite stores.postgres
     stores
     rml
