@@ -28,6 +28,7 @@ SCHEMA_VERSION: Final = 1
 _META: Final = ("format", "origin", "created_at")
 _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat3", "sqlite_stat4"})
+_SETTINGS: Final = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = FULL")
 _REASONS: Final = {
     "SQLITE_READONLY": "is read-only",
     "SQLITE_FULL": "has no space left on its disk",
@@ -48,9 +49,12 @@ def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connecti
     connection = sqlite3.connect(
         target, uri=path is not None, timeout=wait, isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
