@@ -36,7 +36,7 @@ ORDER = """
     config effect.definition
     incident.telling incident.reading
     effect.call effect.reconcile incident.escalation incident.case
-    effect.idempotent effect.asynchronous incident.casebook
+    effect.idempotent effect.asynchronous incident.boundary incident.casebook
     incident effect runbook.* outbox.*
     stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
     stores.sqlite_reading

@@ -42,10 +42,11 @@ if TYPE_CHECKING:
         MissingExtraError,
         RmlError,
     )
+    from rml.incident.boundary import boundary
     from rml.incident.case import Case
     from rml.incident.casebook import Casebook
     from rml.incident.casefile import CaseFile, CaseStatus
-    from rml.incident.escalation import Incident, boundary, escalate, suspect
+    from rml.incident.escalation import Incident, escalate, suspect
     from rml.incident.hook import Escalation, Hook
     from rml.incident.projection import Phase
     from rml.incident.rule import CaseClosedError, StepRefusedError
@@ -197,10 +198,11 @@ _HOMES = {
         "MissingExtraError",
         "RmlError",
     ),
+    "rml.incident.boundary": ("boundary",),
     "rml.incident.case": ("Case",),
     "rml.incident.casebook": ("Casebook",),
     "rml.incident.casefile": ("CaseFile", "CaseStatus"),
-    "rml.incident.escalation": ("Incident", "boundary", "escalate", "suspect"),
+    "rml.incident.escalation": ("Incident", "escalate", "suspect"),
     "rml.incident.hook": ("Escalation", "Hook"),
     "rml.incident.projection": ("Phase",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
