@@ -31,6 +31,8 @@ ORDER = """
     effect.doubt effect.decide
     effect.resolution
     incident.rule
+    ledger.asking
+    ledger.proving
     ledger.ledger effect.operation
     ledger
     config effect.definition

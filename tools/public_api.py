@@ -53,11 +53,24 @@ def signature(value: object) -> str:
     return re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", text).replace("NOTHING", "...")
 
 
+def inner_bases(owner: type) -> list[type]:
+    """The bases of ours that have no public name: what they have is told of the class itself."""
+    found: list[type] = []
+    for base in owner.__bases__:
+        if base.__module__.startswith("rml.") and not hasattr(rml, base.__name__):
+            found += [base, *inner_bases(base)]
+    return found
+
+
 def members(owner: type) -> Iterator[tuple[str, str]]:
-    """The public members that a class adds to its bases, each with its line in the snapshot."""
-    written = inspect.get_annotations(owner)
-    for name in sorted(written.keys() | vars(owner).keys()):
-        value = vars(owner).get(name)
+    """The public members that a class adds to its public bases, each with its line."""
+    own: dict[str, object] = {}
+    written: dict[str, object] = {}
+    for part in reversed((owner, *inner_bases(owner))):
+        own |= vars(part)
+        written |= inspect.get_annotations(part)
+    for name in sorted(written.keys() | own.keys()):
+        value = own.get(name)
         inner = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
         kind = type(value).__name__ + " " if inner is not value else ""
         if name.startswith("_") or type(value) is owner:  # an enum's members are shown already
@@ -78,7 +91,10 @@ def describe(name: str, value: object) -> list[str]:
         return [f"{name}{signature(value)}"]
     if not isinstance(value, type):
         return [f"{name}: {type(value).__name__}"]
-    bases = ", ".join(base.__name__ for base in value.__bases__)
+    inner = inner_bases(value)
+    outer = [base for part in (value, *inner) for base in part.__bases__ if base not in inner]
+    names = dict.fromkeys(base.__name__ for base in outer)
+    bases = ", ".join(name for name in names if name != "object" or len(names) == 1)
     plain: list[str] = []
     if issubclass(value, enum.Enum):
         plain = [f"    {member.name} = {member.value!r}" for member in value]
