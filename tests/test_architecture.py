@@ -19,7 +19,7 @@ ORDER = """
     clock
     codec context
     threads verdict problem slo.*
-    ledger.errors ledger.rows ledger.tree effect.errors effect.values
+    ledger.errors ledger.rows ledger.tree ledger.verification effect.errors effect.values
     incident.casefile_form incident.casefile_yaml incident.severity incident.hook incident.marks
     ledger.entry ledger.merkle ledger.note incident.casefile incident.occurrence
     ledger.store ledger.checkpoint incident.closing incident.projection

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from rml.ledger.note import SignerKey, VerifierKey
     from rml.ledger.proof import ConsistencyProof, InclusionProof
     from rml.ledger.rows import Rows
-    from rml.ledger.verify import Level, Problem, Verification
+    from rml.ledger.verification import Level, Problem, Verification
     from rml.problem import from_problem, to_problem
     from rml.redact import Secret
     from rml.verdict import register_verdict
@@ -227,7 +227,7 @@ _HOMES = {
     "rml.ledger.note": ("SignerKey", "VerifierKey"),
     "rml.ledger.proof": ("ConsistencyProof", "InclusionProof"),
     "rml.ledger.rows": ("Rows",),
-    "rml.ledger.verify": ("Level", "Problem", "Verification"),
+    "rml.ledger.verification": ("Level", "Problem", "Verification"),
     "rml.problem": ("from_problem", "to_problem"),
     "rml.redact": ("Secret",),
     "rml.verdict": ("register_verdict",),

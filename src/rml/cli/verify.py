@@ -23,7 +23,7 @@ from rml.cli.output import (
 )
 from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.ledger.errors import LedgerCorruptError
-from rml.ledger.verify import Level, Problem, Verification
+from rml.ledger.verification import Level, Problem, Verification
 
 # How many problems are printed; `--json` has all that were gathered.
 PROBLEMS_SHOWN_MAX: Final = 10

@@ -8,7 +8,8 @@ from rml.error import InvalidInputError
 from rml.ledger.asking import LedgerAnswers
 from rml.ledger.notary import Notary
 from rml.ledger.proof import ConsistencyProof, InclusionProof
-from rml.ledger.verify import Verification, verify
+from rml.ledger.verification import Verification
+from rml.ledger.verify import verify
 
 
 class LedgerProofs(LedgerAnswers):

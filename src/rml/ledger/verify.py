@@ -10,10 +10,7 @@ elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Any, Final
-
-import attrs
 
 from rml.clock import parse_utc
 from rml.codec import parse_json
@@ -22,6 +19,7 @@ from rml.error import RmlError
 from rml.ledger.entry import COLUMNS, Entry, commit, flaw_of, id_matches, leaf_hash, settled
 from rml.ledger.store import Lease, Row, Store
 from rml.ledger.tree import TILE_WIDTH, Frontier, Tile, split_tile
+from rml.ledger.verification import Level, Problem, Verification
 
 # A file that is wrong everywhere is wrong; a thousand lines about it help nobody.
 PROBLEMS_MAX: Final = 100
@@ -29,58 +27,6 @@ PROBLEMS_MAX: Final = 100
 LOOKS_MAX: Final = 10
 # How many rows are checked between two reports of progress.
 PROGRESS_ROWS: Final = 1_000
-
-
-class Level(StrEnum):
-    """How much a verification has shown, from least to most."""
-
-    NONE = "none"
-    STRUCTURE = "structure"
-    CONSISTENT = "consistent"
-
-
-@attrs.frozen
-class Problem:
-    """One thing that is wrong: what kind of thing, at which entry, in words."""
-
-    code: str
-    detail: str
-    index: int | None = None
-    entry: str | None = None
-
-    def __str__(self) -> str:
-        index = "" if self.index is None else f" {self.index}"
-        name = f" ({self.entry})" if self.entry else ""
-        where = f"entry{index}{name}: " if index or name else ""
-        return f"{where}{self.detail} [{self.code}]"
-
-
-@attrs.frozen
-class Verification:
-    """What a verification found.
-
-    ``ok`` is true when there are no problems; ``level`` is the assurance that was reached;
-    ``capped_by`` says why it is no higher; ``problems`` come in index order, so the first one names
-    the first bad entry.
-    """
-
-    ok: bool
-    level: Level
-    capped_by: str
-    origin: str
-    size: int
-    root: str
-    problems: tuple[Problem, ...] = ()
-
-    def __str__(self) -> str:
-        if self.ok:
-            return f"ok: {self.size} entries, level {self.level}, root {self.root}"
-        found = f"{len(self.problems)} problem(s) in {self.size} entries"
-        return f"NOT ok: {found}; first: {self.problems[0]}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the verification as JSON data."""
-        return attrs.asdict(self)
 
 
 def verify(store: Store, progress: Callable[[int, int], None] | None = None) -> Verification:
