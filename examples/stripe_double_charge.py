@@ -53,6 +53,7 @@ class CardDeclinedError(rml.DialogError):
 
 def send(order: Order, card: str, idempotency_key: str) -> str:
     """Ask Stripe for the charge; return the id of its payment intent."""
+    # rml: ok charge_once protects it, and charge_and_retry shows what happens if nobody does
     intent = stripe.PaymentIntent.create(
         amount=order["amount"],
         currency=order["currency"],
@@ -73,6 +74,7 @@ def charge_and_retry(order: Order, card: str) -> str:
     """Charge, and take a lost connection for a temporary error. Do not copy this."""
     for _ in range(3):
         with contextlib.suppress(stripe.APIConnectionError):
+            # rml: ok it is the mistake that this scene is about
             return send(order, card, idempotency_key=order["payment_id"])
     raise RuntimeError("Stripe cannot be reached.")
 
@@ -169,6 +171,7 @@ def tell_declined(ledger: rml.Ledger) -> None:
 
 def new_order(payment_id: str) -> Order:
     """Make a customer, and an order of theirs."""
+    # rml: ok a customer moves no money, and each scene wants a new one
     customer = stripe.Customer.create(name="Ada")
     return Order(payment_id=payment_id, customer_id=customer.id, amount=4_200, currency="eur")
 

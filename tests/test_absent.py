@@ -27,6 +27,7 @@ OPTIONAL = [
     "requests",
     "sqlalchemy",
     "sqlite_utils",
+    "stamina",
     "stripe",
     "structlog",
     "typing_extensions",

@@ -12,40 +12,54 @@ PACKAGE = Path(__file__).parent.parent / "src" / "rml"
 # one line know nothing of each other. A room may stand here before it is built. `room.*` is every
 # module of that room: its files differ only in what they speak to.
 ORDER = """
-    world redact attempt entropy handled
-    cause
+    world redact attempt entropy handled ledger.post ledger.beside
+    cause clients
     detail tag judgement
     error
-    clock
+    clock files lint.*
     codec context
-    threads verdict problem slo.*
+    threads verdict problem slo.* ledger.frames
     ledger.errors ledger.rows ledger.tree ledger.verification effect.errors effect.values
     incident.casefile_form incident.casefile_yaml incident.severity incident.hook incident.marks
-    ledger.entry ledger.merkle ledger.note incident.casefile incident.occurrence
-    ledger.store ledger.checkpoint incident.closing incident.projection
-    ledger.proof effect.state incident.step incident.standing
-    ledger.draft ledger.notary ledger.verify
-    ledger.argument
-    ledger.erasure
+    ledger.entry ledger.merkle ledger.note ledger.tlog_tiles incident.casefile incident.occurrence
+    ledger.store ledger.checkpoint incident.closing incident.projection ledger.cosignature
+    ledger.check ledger.sieve
+    ledger.proof ledger.cursor ledger.disclosure effect.state incident.step
+    incident.standing ledger.kept ledger.anchor
+    ledger.pending ledger.retention effect.saga_state ledger.witness
+    ledger.correction ledger.losses ledger.leases ledger.anchoring effect.metrics
+    ledger.draft ledger.follow ledger.notary ledger.verify ledger.assurance
+    ledger.argument ledger.upcast ledger.backup ledger.tiles_export
+    ledger.erasure ledger.writing
+    ledger.holding ledger.pruning
     effect.request effect.returns incident.opening
     effect.doubt effect.decide
     effect.resolution
     incident.rule
     ledger.asking
+    ledger.view
+    ledger.reading
     ledger.proving
+    ledger.exporting ledger.correcting ledger.forgetting
     ledger.ledger effect.operation
-    ledger
-    config effect.definition
-    incident.telling incident.reading
+    ledger ledger.ledger_anchor
+    config effect.definition effect.saga_records
+    incident.telling incident.reading effect.retry
     effect.call effect.reconcile incident.escalation incident.case
-    effect.idempotent effect.asynchronous incident.boundary incident.casebook
+    effect.idempotent effect.asynchronous effect.saga_run incident.boundary incident.casebook
+    effect.compensate effect.saga_script
+    effect.saga
     incident effect runbook.* outbox.*
+    export.*
     stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
+    stores.sqlite_backup ledger.file_anchor
+    stores.sqlite_writer
     stores.sqlite_reading
+    stores.sqlite_verifying
     stores.memory stores.sqlite stores.postgres
     stores
     rml
-    notebook.* testing.* integrations.* lint demo.*
+    notebook.* testing.* integrations.* doctor.* demo.*
     cli.*
     __main__
 """

@@ -18,7 +18,11 @@ from rml.incident.casebook import Casebook
 from rml.incident.casefile import CaseFile
 
 START = "2026-11-20T19:00:00Z"
-COMMANDS = ["demo", "verify", "tail", "show", "effects", "resolve", "cases", "case"]
+COMMANDS = [
+    *("demo", "verify", "tail", "show", "effects", "resolve", "pending", "erase", "prune"),
+    *("cases", "case"),
+    *("keygen", "checkpoint", "prove", "export", "verify-bundle", "backup", "doctor", "lint"),
+]
 
 
 @attrs.frozen
@@ -215,7 +219,7 @@ def test_show_an_entry(shop: Shop) -> None:
 
     assert re.search(r"^kind +shop.note$", shown, re.MULTILINE)
     assert re.search(r"^  empty  null$", shown, re.MULTILINE)
-    assert "  a  kept\n  b  erased\n" in shown
+    assert "  a  kept\n  b  erased on 2026-11-20 19:00:02 by dpo: asked to\n" in shown
     assert re.search(r"^Corrected by\n.*\n +6 .* payload.erased ", shown, re.MULTILINE)
 
 
@@ -225,6 +229,10 @@ def test_show_an_entry_as_json(shop: Shop) -> None:
 
     assert ("entry", {"a": "kept"}, ["b"]) == (shown["type"], shown["personal"], shown["erased"])
     assert ["payload.erased"] == [later["kind"] for later in shown["corrected_by"]]
+    (erasure,) = shown["corrected_by"]
+    at = "2026-11-20T19:00:02.000000Z"
+    gone = {"at": at, "by": "dpo", "reason": "asked to", "entry": erasure["id"]}
+    assert {"b": gone} == shown["erasures"]
 
 
 @pytest.mark.parametrize("index", range(7))

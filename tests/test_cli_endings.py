@@ -214,7 +214,7 @@ def test_a_busy_ledger_is_said_to_be_busy(ledger: Path, monkeypatch: pytest.Monk
         (["tail", "--kind", "Effect"], "kind 'Effect' must be dotted lower-case words"),
         (["tail", "--nonsense"], "No such option"),
         (["nonsense"], "No such command"),
-        (["verify", "small.db"], "unexpected extra argument"),
+        (["verify", "small.db", "other.db"], "unexpected extra argument"),
         (["effects", "--state", "lost"], "'lost' is not one of"),
         (["effects", "--in-doubt", "--state", "done"], "contradict"),
         (["effects", "--since", "yesterday"], "is no time such as"),
@@ -267,7 +267,7 @@ def test_a_pipe_of_somebody_elses_is_no_fine_answer(monkeypatch: pytest.MonkeyPa
 def test_a_bug_is_one_line_too(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody foresaw is told in one line; a variable shows where it came from."""
 
-    def break_down(*_: object) -> None:
+    def break_down(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by\nzero")
 
     monkeypatch.setattr(rml.Ledger, "verify", break_down)

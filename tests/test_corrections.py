@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import rml
+from rml.cli.shape import effect_shape
 
 
 class Refunds:
@@ -62,6 +63,8 @@ def test_an_effect_is_corrected_by_its_id(ledger: rml.Ledger) -> None:
     (intent,) = ledger.entries(kind="effect.intent", operation="payment.refund")
     assert done.id == intent.facts["rml.corrects"]
     assert [done.id] == corrected(ledger, "effect.done")
+    (refund,) = ledger.effects(operation="payment.refund")
+    assert done.id == refund.to_dict()["corrects"] == effect_shape(refund)["corrects"]
     assert ["effect.done"] == [e.kind for e in ledger.entries(corrects=done.id)]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import rml
 from rml.error import RmlError
-from rml.ledger.ledger import RESERVED_KINDS
+from rml.ledger.entry import RESERVED_KINDS
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -133,7 +133,11 @@ def ledger() -> Iterator[rml.Ledger]:
     clock = rml.FrozenClock("2026-11-20T19:00:00Z")
     with rml.Ledger("memory:", clock=clock, service="tests") as made, rml.use(ledger=made):
         record_effects(made, clock)
+        record_sagas(made)
+        record_pendings(made, clock)
         record_incidents(made)
+        with rml.Ledger("memory:") as other:
+            rml.LedgerAnchor(made).keep(other.checkpoint(), other.prove_consistency)
         yield made
 
 
@@ -186,6 +190,42 @@ def record_effects(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
     ledger.erase(done.id, ["rml.result"], by="Ada", reason="asked")
 
 
+def record_sagas(ledger: rml.Ledger) -> None:
+    """Let sagas end in every way."""
+
+    @rml.idempotent("test.step", key="key")
+    def step(key: str) -> None: ...
+
+    @rml.compensator("test.undo", attempts=1)
+    def undo(effect: rml.Effect) -> None:
+        if effect.key == "stuck":
+            raise Declined
+
+    @rml.saga("test.saga", key="key", steps={step: undo}, facts=("amount",))
+    def saga(key: str, amount: int, end: str = "") -> object:
+        step(key)
+        if key in {"undone", "stuck"}:
+            raise Useless
+        return object() if key == "no value" else "value"
+
+    for key in ("done", "no value", "undone", "stuck"):
+        with suppress(rml.RmlError):
+            saga(key, 5)
+
+
+def record_pendings(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """Let pendings end in every way, and prune."""
+    facts = {"amount": 5, "currency": "EUR"}
+    confirmed, voided, _ = (
+        ledger.pend("test.hold", world="RML3", facts=facts, expires_in=1).id for _ in range(3)
+    )
+    clock.advance(1)
+    ledger.confirm(confirmed, by="Ada")
+    ledger.void(voided, by="Ada", reason="not wanted")
+    ledger.expire()
+    ledger.prune(1, by="Ada", reason="old")
+
+
 def record_incidents(ledger: rml.Ledger) -> None:
     """Let a case take every step."""
 
@@ -230,7 +270,7 @@ def test_every_fact_that_is_recorded_is_listed(ledger: rml.Ledger) -> None:
     """What stands in an entry, or beside it, is on the page; the page's facts all occur."""
     recorded: dict[str, set[str]] = defaultdict(set)
     for entry in ledger.entries():
-        own = {"amount", "email"} if entry.kind == "effect.intent" else set()
+        own = {"amount", "email"} if entry.kind in {"effect.intent", "saga.started"} else set()
         recorded[entry.kind] |= (entry.facts.keys() | entry.commitments.keys()) - own
     pages = documented_kinds()
 

@@ -140,6 +140,18 @@ def test_facts_stand_under_their_own_names(ledger: Ledger) -> None:
     assert expected == {name: row[name] for name in expected}
 
 
+def test_no_fact_hides_another(ledger: Ledger) -> None:
+    """Whatever a fact is called, it is in the row, and in JSON under the name it was given."""
+    facts = {"kind": 1, "facts.kind": 2, "facts.facts.kind": 3, "facts": 4, "facts.": 5, "other": 6}
+    ledger.append("a.b", world="RML2", facts=facts)
+
+    (row,) = ledger.entries().to_dicts()
+
+    assert 17 + len(facts) == len(row)
+    assert (1, 2) == (row["facts.kind"], row["facts.facts.kind"])
+    assert facts == json.loads(ledger.entries().to_pandas(facts="json")["facts"][0])
+
+
 def mixed(ledger: Ledger) -> Rows[Entry]:
     """Entries whose facts agree about nothing."""
     ledger.append(

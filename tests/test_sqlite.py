@@ -154,7 +154,7 @@ def test_the_history_can_be_read_with_any_tool(ledger: Ledger, path: Path) -> No
 
 def test_commits_are_flushed_before_they_count(ledger: Ledger, path: Path) -> None:
     """The log is written ahead, and synced in full."""
-    writer = ledger._store._writer  # type: ignore[attr-defined]
+    writer = ledger._store._writer.connection  # type: ignore[attr-defined]
 
     assert ("wal", 2) == tuple(
         writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -377,15 +377,15 @@ def test_a_file_that_was_taken_away_is_missed(
 def test_a_full_disk_says_so_and_recovers(ledger: Ledger) -> None:
     """Nothing is half-written, the ledger stays readable, and goes on when there is room."""
     store: Any = ledger._store
-    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
-    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store._writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.connection.execute(f"PRAGMA max_page_count = {pages}")
     before = (ledger.size, ledger.root)
 
     with pytest.raises(LedgerUnavailableError, match="no space left on its disk; nothing was rec"):
         note(ledger, facts={"text": "x" * 60_000})
 
     assert before == (ledger.size, ledger.root)
-    store._writer.execute("PRAGMA max_page_count = 1000000")
+    store._writer.connection.execute("PRAGMA max_page_count = 1000000")
     assert (3, True) == (note(ledger).index, ledger.verify().ok)
 
 
@@ -450,8 +450,8 @@ class FailingCommit:
 @pytest.mark.parametrize("after", [False, True])
 def test_a_commit_of_unknown_outcome_says_so(ledger: Ledger, after: bool) -> None:
     """The next call looks into the file, and finds the one or the other."""
-    store: Any = ledger._store
-    store._writer = FailingCommit(store._writer, "SQLITE_IOERR_FSYNC", after=after)
+    writer: Any = ledger._store._writer  # type: ignore[attr-defined]
+    writer.connection = FailingCommit(writer.connection, "SQLITE_IOERR_FSYNC", after=after)
 
     with pytest.raises(AppendUnknownError, match="whether it is durable shows when the ledger is"):
         note(ledger)
@@ -463,7 +463,7 @@ def test_a_commit_of_unknown_outcome_says_so(ledger: Ledger, after: bool) -> Non
 def test_a_commit_that_found_no_room_recorded_nothing(ledger: Ledger) -> None:
     """SQLite has rolled it back, so nobody needs to doubt."""
     store: Any = ledger._store
-    store._writer = FailingCommit(store._writer, "SQLITE_FULL", after=False)
+    store._writer.connection = FailingCommit(store._writer.connection, "SQLITE_FULL", after=False)
 
     with pytest.raises(LedgerUnavailableError, match="no space left"):
         note(ledger)

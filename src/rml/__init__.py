@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from rml.config import configure, current_ledger, use
     from rml.context import carried, surrounded
     from rml.effect.call import current_effect
+    from rml.effect.compensate import compensator
     from rml.effect.errors import (
+        CompensationFailedError,
         CorrectionTargetError,
         DefinitionError,
         EffectFailedError,
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
         KeyMissingError,
         NotInDoubtError,
         OutcomeNotRecordedError,
+        OverCorrectionError,
         ResultUnavailableError,
     )
     from rml.effect.idempotent import idempotent
     from rml.effect.operation import Attempt
     from rml.effect.reconcile import Finding, Reconciliation, reconcile
+    from rml.effect.retry import retry
+    from rml.effect.saga import resume_sagas, saga
+    from rml.effect.saga_state import Saga
     from rml.effect.state import Effect, EffectState
     from rml.error import (
         ClosedError,
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
         MissingExtraError,
         RmlError,
     )
+    from rml.export.bundle import Bundle
+    from rml.files import FileNotWrittenError
     from rml.incident.boundary import boundary
     from rml.incident.case import Case
     from rml.incident.casebook import Casebook
@@ -51,10 +59,17 @@ if TYPE_CHECKING:
     from rml.incident.projection import Phase
     from rml.incident.rule import CaseClosedError, StepRefusedError
     from rml.incident.severity import Sev
+    from rml.ledger.anchor import Anchor
     from rml.ledger.checkpoint import Checkpoint
+    from rml.ledger.correction import Correctable
+    from rml.ledger.cosignature import WitnessKey
+    from rml.ledger.cursor import Cursor, FileCursor
+    from rml.ledger.disclosure import Disclosure
     from rml.ledger.draft import Draft, Receipt
     from rml.ledger.entry import Entry
+    from rml.ledger.erasure import Erased, Removal
     from rml.ledger.errors import (
+        AnchorError,
         AppendUnknownError,
         LedgerBusyError,
         LedgerCorruptError,
@@ -63,15 +78,24 @@ if TYPE_CHECKING:
         NewerFormatError,
         NoLedgerError,
         NotALedgerError,
+        PendingEndedError,
         ProofError,
         SignatureError,
         UnknownIdError,
+        UpcastError,
     )
+    from rml.ledger.file_anchor import FileAnchor
+    from rml.ledger.follow import Follower
     from rml.ledger.ledger import Ledger
+    from rml.ledger.ledger_anchor import LedgerAnchor
     from rml.ledger.note import SignerKey, VerifierKey
+    from rml.ledger.pending import Pending
     from rml.ledger.proof import ConsistencyProof, InclusionProof
     from rml.ledger.rows import Rows
-    from rml.ledger.verification import Level, Problem, Verification
+    from rml.ledger.tiles_export import TilesExport
+    from rml.ledger.verification import Assurance, Level, Problem, Verification
+    from rml.ledger.view import LedgerView
+    from rml.ledger.witness import WitnessAnchor
     from rml.problem import from_problem, to_problem
     from rml.redact import Secret
     from rml.verdict import register_verdict
@@ -81,8 +105,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Action",
+    "Anchor",
+    "AnchorError",
     "AppendUnknownError",
+    "Assurance",
     "Attempt",
+    "Bundle",
     "Case",
     "CaseClosedError",
     "CaseFile",
@@ -92,21 +120,30 @@ __all__ = [
     "Checkpoint",
     "Clock",
     "ClosedError",
+    "CompensationFailedError",
     "ConfigurationError",
     "ConsistencyProof",
+    "Correctable",
     "CorrectionTargetError",
+    "Cursor",
     "DecodingError",
     "DefinitionError",
     "DialogError",
+    "Disclosure",
     "Draft",
     "Effect",
     "EffectFailedError",
     "EffectState",
     "EncodingError",
     "Entry",
+    "Erased",
     "Escalation",
+    "FileAnchor",
+    "FileCursor",
+    "FileNotWrittenError",
     "Finding",
     "FingerprintMismatchError",
+    "Follower",
     "FrozenClock",
     "HistoryError",
     "Hook",
@@ -118,9 +155,11 @@ __all__ = [
     "InvalidInputError",
     "KeyMissingError",
     "Ledger",
+    "LedgerAnchor",
     "LedgerBusyError",
     "LedgerCorruptError",
     "LedgerUnavailableError",
+    "LedgerView",
     "Level",
     "LimitError",
     "MissingExtraError",
@@ -129,14 +168,19 @@ __all__ = [
     "NotALedgerError",
     "NotInDoubtError",
     "OutcomeNotRecordedError",
+    "OverCorrectionError",
+    "Pending",
+    "PendingEndedError",
     "Phase",
     "Problem",
     "ProofError",
     "Receipt",
     "Reconciliation",
+    "Removal",
     "ResultUnavailableError",
     "RmlError",
     "Rows",
+    "Saga",
     "Secret",
     "Sev",
     "Severity",
@@ -144,12 +188,17 @@ __all__ = [
     "SignerKey",
     "StepRefusedError",
     "SystemClock",
+    "TilesExport",
     "UnknownIdError",
+    "UpcastError",
     "Verification",
     "VerifierKey",
+    "WitnessAnchor",
+    "WitnessKey",
     "World",
     "boundary",
     "carried",
+    "compensator",
     "configure",
     "current_effect",
     "current_ledger",
@@ -158,6 +207,9 @@ __all__ = [
     "idempotent",
     "reconcile",
     "register_verdict",
+    "resume_sagas",
+    "retry",
+    "saga",
     "surrounded",
     "suspect",
     "to_problem",
@@ -172,7 +224,9 @@ _HOMES = {
     "rml.config": ("configure", "current_ledger", "use"),
     "rml.context": ("carried", "surrounded"),
     "rml.effect.call": ("current_effect",),
+    "rml.effect.compensate": ("compensator",),
     "rml.effect.errors": (
+        "CompensationFailedError",
         "CorrectionTargetError",
         "DefinitionError",
         "EffectFailedError",
@@ -182,11 +236,15 @@ _HOMES = {
         "KeyMissingError",
         "NotInDoubtError",
         "OutcomeNotRecordedError",
+        "OverCorrectionError",
         "ResultUnavailableError",
     ),
     "rml.effect.idempotent": ("idempotent",),
     "rml.effect.operation": ("Attempt",),
     "rml.effect.reconcile": ("Finding", "Reconciliation", "reconcile"),
+    "rml.effect.retry": ("retry",),
+    "rml.effect.saga": ("resume_sagas", "saga"),
+    "rml.effect.saga_state": ("Saga",),
     "rml.effect.state": ("Effect", "EffectState"),
     "rml.error": (
         "ClosedError",
@@ -198,6 +256,8 @@ _HOMES = {
         "MissingExtraError",
         "RmlError",
     ),
+    "rml.export.bundle": ("Bundle",),
+    "rml.files": ("FileNotWrittenError",),
     "rml.incident.boundary": ("boundary",),
     "rml.incident.case": ("Case",),
     "rml.incident.casebook": ("Casebook",),
@@ -207,10 +267,17 @@ _HOMES = {
     "rml.incident.projection": ("Phase",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
     "rml.incident.severity": ("Sev",),
+    "rml.ledger.anchor": ("Anchor",),
     "rml.ledger.checkpoint": ("Checkpoint",),
+    "rml.ledger.correction": ("Correctable",),
+    "rml.ledger.cosignature": ("WitnessKey",),
+    "rml.ledger.disclosure": ("Disclosure",),
+    "rml.ledger.cursor": ("Cursor", "FileCursor"),
     "rml.ledger.draft": ("Draft", "Receipt"),
     "rml.ledger.entry": ("Entry",),
+    "rml.ledger.erasure": ("Erased", "Removal"),
     "rml.ledger.errors": (
+        "AnchorError",
         "AppendUnknownError",
         "LedgerBusyError",
         "LedgerCorruptError",
@@ -219,15 +286,24 @@ _HOMES = {
         "NewerFormatError",
         "NoLedgerError",
         "NotALedgerError",
+        "PendingEndedError",
         "ProofError",
         "SignatureError",
         "UnknownIdError",
+        "UpcastError",
     ),
+    "rml.ledger.file_anchor": ("FileAnchor",),
+    "rml.ledger.follow": ("Follower",),
     "rml.ledger.ledger": ("Ledger",),
+    "rml.ledger.ledger_anchor": ("LedgerAnchor",),
     "rml.ledger.note": ("SignerKey", "VerifierKey"),
+    "rml.ledger.pending": ("Pending",),
     "rml.ledger.proof": ("ConsistencyProof", "InclusionProof"),
     "rml.ledger.rows": ("Rows",),
-    "rml.ledger.verification": ("Level", "Problem", "Verification"),
+    "rml.ledger.tiles_export": ("TilesExport",),
+    "rml.ledger.verification": ("Assurance", "Level", "Problem", "Verification"),
+    "rml.ledger.view": ("LedgerView",),
+    "rml.ledger.witness": ("WitnessAnchor",),
     "rml.problem": ("from_problem", "to_problem"),
     "rml.redact": ("Secret",),
     "rml.verdict": ("register_verdict",),

@@ -7,7 +7,6 @@ their local variables, which a traceback still holds. Where the traceback is gon
 a process), nothing of the sort can be seen.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from types import FrameType
@@ -42,12 +41,31 @@ def _went_on(local: _Local) -> bool:
 def _sent_by_urllib3(local: _Local) -> bool:
     """Whether anything urllib3 did before, redirects among it, got further than connecting."""
     history = getattr(local.get("retries"), "history", ())
-    return any(type(getattr(past, "error", None)).__name__ not in _UNSENT for past in history)
+    return any(not _is_unsent(getattr(past, "error", None)) for past in history)
+
+
+def _is_unsent(error: Any) -> bool:
+    kind = type(error).__name__
+    if kind == "ProxyError":
+        error = getattr(error, "original_error", None)
+    elif kind == "SSLError" and error.args:
+        error = error.args[0]
+    return type(error).__name__ in _UNSENT
+
+
+def _answered(local: _Local) -> bool:
+    """Whether urllib3 has an answer, and went on to where that redirects it."""
+    return local.get("response") is not None
 
 
 def _counted(local: _Local) -> bool:
     """Whether Stripe's loop went round; a counter that is no longer there counts as if it had."""
     return bool(local.get("num_retries", 1))
+
+
+def _attempted(local: _Local) -> bool:
+    """Whether botocore's loop went round; it counts from 1."""
+    return bool(local.get("attempts") != 1)
 
 
 def _is_first_try(local: _Local) -> bool:
@@ -58,54 +76,65 @@ def _is_first_try(local: _Local) -> bool:
 _LOOPS: Final[Mapping[tuple[str, str], Callable[[_Local], bool]]] = {
     ("httpx._client", "_send_handling_redirects"): _redirected,
     ("aiohttp.client", "_request"): _went_on,
+    ("requests.sessions", "resolve_redirects"): lambda _local: True,
     ("urllib.request", "http_error_302"): lambda _local: True,
     ("urllib3.connectionpool", "urlopen"): _sent_by_urllib3,
+    ("botocore.endpoint", "_send_request"): _attempted,
+    ("urllib3.poolmanager", "urlopen"): _answered,
     ("stripe._http_client", "_request_with_retries_internal"): _counted,
     ("stripe._http_client", "_request_with_retries_internal_async"): _counted,
 }
-# (module, function) that calls itself for each redirect. That of urllib3 notes them in its history.
-_RECURSIVE: Final = frozenset({("requests.sessions", "send")})
 
-_STRIPE: Final = frozenset(key for key in _LOOPS if key[0].startswith("stripe."))
+# Those that go round by default.
+_RETRYING: Final = frozenset(key for key in _LOOPS if key[0].startswith(("botocore.", "stripe.")))
+
+_CONNECTING: Final = frozenset(
+    {("psycopg.connection", "connect"), ("psycopg.connection_async", "connect")}
+)
 
 # Who catches what goes wrong while connecting or reading, and raises a word of its own for it: the
 # packages whose exceptions are judged, and what they are built upon.
 _CLIENTS: Final = frozenset(
     {
-        *("aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "h11", "h2", "http", "httpcore"),
-        *("httpx", "idna", "requests", "socket", "ssl", "stripe", "urllib", "urllib3", "yarl"),
+        *("aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "botocore", "grpc", "h11", "h2"),
+        *("http", "httpcore", "httpx", "idna", "psycopg", "requests", "smtplib", "socket", "ssl"),
+        *("stripe", "urllib", "urllib3", "yarl"),
     }
 )
 
-_UNSENT: Final = frozenset({"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"})
+_UNSENT: Final = frozenset(
+    {
+        *("NewConnectionError", "NameResolutionError", "ConnectTimeoutError"),
+        "SSLCertVerificationError",
+    }
+)
 
 
 def was_sent_before(exc: BaseException) -> bool:
     """Return whether the traceback shows, or may hide, an earlier request behind this failure."""
-    calls: Counter[tuple[str, str]] = Counter()
     retried, first_try = False, False
     for count, frame in enumerate(_frames(exc)):
         place = _place(frame)
-        calls[place] += 1
         went_round = _LOOPS.get(place)
-        if (
-            count >= FRAMES_MAX
-            or (place in _RECURSIVE and calls[place] > 1)
-            or (went_round is not None and went_round(frame.f_locals))
-        ):
+        if count >= FRAMES_MAX or (went_round is not None and went_round(frame.f_locals)):
             return True
         if place[0].partition(".")[0] in _RETRIERS:
             retried, first_try = True, first_try or _is_first_try(frame.f_locals)
     return retried and not first_try
 
 
-def is_single_stripe_request(exc: BaseException) -> bool:
-    """Return whether the traceback proves that the Stripe client sent one request only.
+def was_sent_once(exc: BaseException) -> bool:
+    """Return whether the traceback proves that a client with retries of its own sent one request.
 
-    The client retries on its own by default, so without proof there may have been several.
+    Stripe's and Amazon's retry by default, so without proof there may have been several.
     """
-    loops = [f for f in islice(_frames(exc), FRAMES_MAX) if _place(f) in _STRIPE]
+    loops = [f for f in islice(_frames(exc), FRAMES_MAX) if _place(f) in _RETRYING]
     return bool(loops) and not was_sent_before(exc)
+
+
+def failed_connecting(exc: BaseException) -> bool:
+    """Return whether the traceback leads through the opening of a database connection."""
+    return any(_place(f) in _CONNECTING for f in islice(_frames(exc), FRAMES_MAX))
 
 
 def was_caught_by_client(exc: BaseException) -> bool:

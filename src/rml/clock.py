@@ -16,6 +16,7 @@ from rml.entropy import random_bytes
 from rml.error import InvalidInputError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _TEXT_LENGTH: Final = len("2026-11-20T19:00:00.000000Z")
 
 
@@ -129,13 +130,11 @@ class SeededIds:
 
 
 def _uuid7(at: datetime, entropy: int) -> str:
-    micros = epoch_micros(at)
-    millis, fraction = divmod(micros, 1000)
-    value = (millis & 0xFFFFFFFFFFFF) << 80
-    value |= 0x7 << 76 | (fraction * 4096 // 1000) << 64
-    value |= 0b10 << 62 | (entropy & 0x3FFFFFFFFFFFFFFF)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    millis, fraction = divmod(epoch_micros(at), 1000)
+    high = (millis & 0xFFFFFFFFFFFF) << 16 | 0x7000 | fraction * 4096 // 1000
+    low = 0b10 << 62 | entropy & 0x3FFFFFFFFFFFFFFF
+    left, right = high.to_bytes(8, "big").hex(), low.to_bytes(8, "big").hex()
+    return f"{left[:8]}-{left[8:12]}-{left[12:]}-{right[:4]}-{right[4:]}"
 
 
 def id_millis(entry_id: str) -> int:
@@ -145,8 +144,7 @@ def id_millis(entry_id: str) -> int:
 
 def epoch_micros(moment: datetime) -> int:
     """Return whole microseconds since 1970-01-01T00:00:00Z, without passing through a float."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def utc_text(moment: datetime) -> str:

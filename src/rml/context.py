@@ -35,6 +35,14 @@ class Surroundings:
     actor: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
+    told: dict[str, str] = attrs.field(init=False, eq=False, repr=False)
+
+    @told.default
+    def _what_is_known(self) -> dict[str, str]:
+        """Return the parts that are known, by the names of an entry's header."""
+        parts = ("actor", self.actor), ("correlation", self.correlation)
+        known = (*parts, ("traceparent", self.traceparent))
+        return {name: text for name, text in known if text is not None}
 
 
 _current: contextvars.ContextVar[Surroundings] = contextvars.ContextVar(

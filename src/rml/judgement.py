@@ -19,40 +19,38 @@ been made before the answer was lost. So the answer is None, unknown, unless a r
 * A group names who failed and not who succeeded, so it proves nothing.
 
 A loop of the caller's own cannot be seen: an operation under `@idempotent` should make one request,
-or say itself what happened.
+or tell its attempt that one has been sent, or say itself what happened.
 """
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, cast
+from typing import cast
 
-import attrs
-
-from rml.attempt import (
-    is_single_stripe_request,
-    was_caught_by_client,
-    was_caught_outside,
-    was_sent_before,
-)
+from rml.attempt import was_caught_by_client, was_caught_outside, was_sent_before
 from rml.cause import CAUSE_DEPTH_MAX, CHAIN_MAX, Tagged, is_traceback_carrier
+from rml.clients import RULES, Inner, Rule
 from rml.world import World
-
-Rule = bool | Callable[[Any], bool | None] | None
-"""True, False, None for unknown, or a function from the exception to one of them."""
 
 _own_rules: dict[str, Rule] = {}
 """The users' rules, by dotted class name."""
 
 
-def happened_of(exc: BaseException) -> bool | None:
+def happened_of(exc: BaseException, *, sent: bool = False) -> bool | None:
     """Return whether the effect that failed with this exception took place; None if unknown.
 
     Never raises and imports nothing. Ask where the exception was caught: its traceback is evidence.
+
+    Args:
+        exc: the exception.
+        sent: whether a request had left before the one that failed. Then only what somebody stated
+            outright can be False.
     """
     verdict = _alone(exc)
     if verdict is False and not _is_stated(exc):
+        if sent:
+            return None
         others = islice(_behind(exc), CHAIN_MAX + 1)
         for count, other in enumerate(others):
             if count >= CHAIN_MAX or _alone(other) is not False:
@@ -133,12 +131,12 @@ def _judge_ours(error: BaseException, depth: int) -> bool | None:
 
 def _judge_theirs(exc: BaseException, depth: int) -> bool | None:
     for klass in type(exc).__mro__:
-        for rules in (_own_rules, _RULES):
+        for rules in (_own_rules, RULES):
             found, rule = _rule_for(klass, rules)
             if not found:
                 continue
-            if isinstance(rule, _Inner):
-                return rule.judge(exc, depth - 1)
+            if isinstance(rule, Inner):
+                return _judge_inner(rule, exc, depth - 1)
             return _answer(rule, exc)
     return None
 
@@ -153,7 +151,7 @@ def _answer(rule: Rule, exc: BaseException) -> bool | None:
     return answer if isinstance(answer, bool) else None
 
 
-def _rule_for(klass: type, rules: Mapping[str, "Rule | _Inner"]) -> "tuple[bool, Rule | _Inner]":
+def _rule_for(klass: type, rules: Mapping[str, Rule | Inner]) -> tuple[bool, Rule | Inner]:
     """Find a rule by the class's dotted name, or by one under which a package above offers it."""
     where = klass.__module__
     while where:
@@ -171,90 +169,9 @@ def _offers(package: str, klass: type) -> bool:
         return False
 
 
-@attrs.frozen
-class _Inner:
-    """Judge a wrapper by the exception it names; by `otherwise` if it names none."""
-
-    find: Callable[[Any], object]
-    otherwise: bool | None = None
-
-    def judge(self, exc: BaseException, depth: int) -> bool | None:
-        """Return the verdict of the wrapped exception."""
-        try:
-            inner = self.find(exc)
-        except Exception:  # noqa: BLE001 - a wrapper without the attribute names nothing
-            return None
-        return _alone(inner, depth) if isinstance(inner, BaseException) else self.otherwise
-
-
-def _first_argument(exc: Any) -> object:
-    return exc.args[0] if exc.args else None
-
-
-def _last_of_one(exc: Any) -> object:
-    """Return the failure behind tenacity's RetryError, if there was one attempt only."""
-    last = exc.last_attempt
-    return last.exception() if last.attempt_number == 1 else None
-
-
-def _behind_stripe(exc: Any) -> object:
-    return exc.__cause__ if is_single_stripe_request(exc) else None
-
-
-def _refused_by_stripe(exc: Any) -> bool | None:
-    """Read a 400 or 404: refused as invalid, unless because it, or its like, was done before."""
-    code = exc.code if isinstance(exc.code, str) else ""
-    return None if any(sign in code for sign in _DONE_BEFORE) else False
-
-
-_DONE_BEFORE: Final = ("already", "exists", "unexpected_state", "in_use", "lock_timeout")
-"""Parts of Stripe's error codes that tell of an earlier or a concurrent request."""
-
-# Why each is certain stands at the top; a subclass that is not is listed as None.
-_RULES: Final[Mapping[str, Rule | _Inner]] = {
-    # Raised while connecting, before there is a connection to write to.
-    "builtins.ConnectionRefusedError": False,
-    "socket.gaierror": False,
-    "ssl.SSLCertVerificationError": False,
-    "urllib.error.URLError": _Inner(lambda exc: exc.reason),
-    "urllib.error.HTTPError": None,
-    "tenacity.RetryError": _Inner(_last_of_one),
-    **dict.fromkeys(
-        (
-            f"{package}.{name}"
-            for package in ("httpx", "httpcore")
-            for name in ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
-        ),
-        False,
-    ),
-    "httpx.InvalidURL": False,
-    "urllib3.exceptions.NewConnectionError": False,
-    "urllib3.exceptions.ConnectTimeoutError": False,
-    "urllib3.exceptions.EmptyPoolError": False,
-    "urllib3.exceptions.ClosedPoolError": False,
-    "urllib3.exceptions.LocationValueError": False,
-    "urllib3.exceptions.MaxRetryError": _Inner(lambda exc: exc.reason),
-    "urllib3.exceptions.ProxyError": _Inner(lambda exc: exc.original_error),
-    "urllib3.exceptions.SSLError": _Inner(_first_argument),
-    "requests.exceptions.ConnectionError": _Inner(_first_argument),
-    "requests.exceptions.ConnectTimeout": _Inner(_first_argument, otherwise=False),
-    "requests.exceptions.InvalidHeader": False,
-    "requests.exceptions.InvalidSchema": False,
-    "requests.exceptions.InvalidURL": False,
-    "requests.exceptions.MissingSchema": False,
-    "requests.exceptions.URLRequired": False,
-    "aiohttp.client_exceptions.ClientConnectorError": False,
-    "aiohttp.client_exceptions.ConnectionTimeoutError": False,
-    "aiohttp.client_exceptions.InvalidURL": False,
-    # Refused by the endpoint itself, whose answer belongs to the idempotency key.
-    "stripe.CardError": False,
-    "stripe.InvalidRequestError": _refused_by_stripe,
-    # Refused before the endpoint; every retry carried the same credentials.
-    "stripe.AuthenticationError": False,
-    "stripe.PermissionError": False,
-    "stripe.APIConnectionError": _Inner(_behind_stripe),
-    # Refused before the endpoint, which says nothing of a try before it: overload brings timeouts
-    # first. With the client's own retries off, register False.
-    "stripe.RateLimitError": None,
-}
-"""What is known of the standard library and of well-known clients."""
+def _judge_inner(rule: Inner, exc: BaseException, depth: int) -> bool | None:
+    try:
+        inner = rule.find(exc)
+    except Exception:  # noqa: BLE001 - a wrapper without the attribute names nothing
+        return None
+    return _alone(inner, depth) if isinstance(inner, BaseException) else rule.otherwise

@@ -1,7 +1,8 @@
 """What a user knows of an exception that the library does not: rules of their own."""
 
+from rml.clients import Rule
 from rml.error import InvalidInputError
-from rml.judgement import Rule, add_rule, happened_of
+from rml.judgement import add_rule, happened_of
 
 __all__ = ["Rule", "happened_of", "register_verdict"]
 

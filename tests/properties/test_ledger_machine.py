@@ -151,6 +151,22 @@ class LedgerMachine(RuleBasedStateMachine):
                 continue
             raise AssertionError("an unknown field was erased")
 
+    @rule(note=VALUES, fields=st.none() | st.just(["email"]))
+    def erase_subject(self, note: Any, fields: list[str] | None) -> None:
+        """All about one subject, or some fields of it."""
+        own, model = [
+            ledger.erase_subject("note", note, fields=fields, by="dpo", reason="law")
+            for ledger in self.both()
+        ]
+        assert model == own
+
+    @rule(part=st.integers(0, 10))
+    def prune(self, part: int) -> None:
+        """Up to some index; what was pruned stays so."""
+        below = self.model.size * part // 10
+        own, model = [ledger.prune(below, by="dpo", reason="old") for ledger in self.both()]
+        assert model == own
+
     # What happens around it ----------------------------------------------------------------------
 
     @rule(seconds=st.floats(-3_600, 3_600))

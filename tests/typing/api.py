@@ -1,5 +1,6 @@
 """What a type checker must see in the decorator, the ledger and the casebook. Never executed."""
 
+import threading
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, assert_type
@@ -136,6 +137,29 @@ def ledgers_are_written(ledger: rml.Ledger, moment: datetime) -> None:
     assert_type(ledger.write(work), int)
 
 
+def ledgers_are_corrected(ledger: rml.Ledger) -> None:
+    receipt = ledger.correct("ef_1", "a.b", world="RML3", by="Ada", reason="wrong")
+    assert_type(receipt, rml.Receipt)
+    assert_type(ledger.corrections(receipt.id), rml.Rows[rml.Entry])
+    assert_type(ledger.correctable(receipt.id), rml.Correctable)
+    ledger.correct("ef_1", "a.b", world="RML3", by="Ada")  # type: ignore[call-arg]
+
+
+def ledgers_hold(ledger: rml.Ledger) -> None:
+    held = ledger.pend("a.b", world="RML3", expires_in=timedelta(days=7))
+    assert_type(ledger.confirm(held.id, by="Ada", amount=5), rml.Receipt)
+    assert_type(ledger.void(held.id, by="Ada", reason="not wanted"), rml.Receipt)
+    assert_type(ledger.expire(), list[rml.Pending])
+    assert_type(ledger.pending(older_than=60), rml.Rows[rml.Pending])
+
+
+def ledgers_forget(ledger: rml.Ledger, moment: datetime) -> None:
+    removed = ledger.erase_subject("customer_id", "c-7", by="Ada", reason="asked")
+    assert_type(removed, rml.Removal)
+    assert_type(ledger.prune(moment, by="Ada", reason="old").below, int | None)
+    assert_type(ledger.erasures("id"), dict[str, rml.Erased])
+
+
 def ledgers_are_asked(ledger: rml.Ledger, moment: datetime) -> None:
     assert_type(ledger.entries(kind="effect.done", since=moment, limit=5), rml.Rows[rml.Entry])
     assert_type(ledger.effects(state="done", operation="payment.charge"), rml.Rows[rml.Effect])
@@ -147,6 +171,34 @@ def ledgers_are_asked(ledger: rml.Ledger, moment: datetime) -> None:
     assert_type(ledger.origin, str)
 
 
+def ledgers_are_looked_back_at(ledger: rml.Ledger, moment: datetime) -> None:
+    view = ledger.as_of(moment)
+    assert_type(view, rml.LedgerView)
+    assert_type(ledger.as_of(5).size, int)
+    assert_type(view.entries(after=3), rml.Rows[rml.Entry])
+    assert_type(view.in_doubt(), rml.Rows[rml.Effect])
+    view.append("stock.counted", world="RML1")  # type: ignore[attr-defined]
+
+
+async def ledgers_are_followed(ledger: rml.Ledger) -> None:
+    cursor: rml.Cursor = rml.FileCursor("mailer.cursor")
+    feed = ledger.follow(cursor=cursor, kind="stock.counted", poll=timedelta(seconds=5))
+    assert_type(feed, rml.Follower)
+    assert_type([entry for entry in feed], list[rml.Entry])  # noqa: C416 - the type of iterating
+    assert_type([entry async for entry in feed], list[rml.Entry])
+    assert_type(feed.position, rml.Checkpoint)
+    assert_type(cursor.load(), rml.Checkpoint | None)
+    ledger.follow(after=feed.position, poll=None, wait=threading.Event().wait)
+
+
+def entries_are_upcast() -> None:
+    def today(entry: rml.Entry) -> dict[str, Any]:
+        return {**entry.facts, "currency": "EUR"}
+
+    rml.Ledger("payments.db", upcasters={"payment.charged": today})
+    rml.Ledger("payments.db", upcasters={"payment.charged": len})  # type: ignore[dict-item]
+
+
 def rows_are_a_sequence(rows: rml.Rows[rml.Entry]) -> None:
     assert_type(len(rows), int)
     assert_type(rows[0], rml.Entry)
@@ -154,6 +206,8 @@ def rows_are_a_sequence(rows: rml.Rows[rml.Entry]) -> None:
     assert_type([entry.world for entry in rows], list[rml.World])
     assert_type(rows.to_dicts(), list[dict[str, Any]])
     assert_type(rows[0].incident, str | None)
+    assert_type(rows.to_parquet("entries.parquet", facts="json", progress=progress), int)
+    rows.to_arrow(facts="both")  # type: ignore[arg-type]
 
 
 def progress(checked: int, total: int) -> None:
@@ -167,6 +221,34 @@ def ledgers_are_verified(ledger: rml.Ledger) -> None:
     assert_type(found.level, rml.Level)
     assert_type(found.problems, tuple[rml.Problem, ...])
     assert_type(ledger.checkpoint(), str)
+    assert_type(found.assurances, tuple[rml.Assurance, ...])
+    ledger.verify(keys="acme+3cc396f7+A", checkpoints=["acme", rml.FileAnchor("kept")], since="")
+
+
+class Vault:
+    """Keeps checkpoints in a place of one's own."""
+
+    def last(self, origin: str) -> str | None:
+        """Return the last one."""
+        return None
+
+    def keep(self, checkpoint: str, prove_from: Callable[[int], rml.ConsistencyProof]) -> None:
+        """Keep one."""
+        assert_type(prove_from(3), rml.ConsistencyProof)
+
+
+class Drawer:
+    """Is no anchor."""
+
+
+def ledgers_are_anchored(other: rml.Ledger) -> None:
+    witness = rml.WitnessAnchor("https://witness.example", "w+7e136b5c+B", timeout=5)
+    assert_type(witness.key, rml.WitnessKey)
+    rml.Ledger(
+        "payments.db",
+        anchors=[rml.FileAnchor("kept"), rml.LedgerAnchor(other), witness, Vault()],
+    )
+    rml.Ledger("payments.db", anchors=[Drawer()])  # type: ignore[list-item]
 
 
 # ----------------------------------------------------------------------------------- escalation

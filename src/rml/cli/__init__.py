@@ -15,12 +15,23 @@ from typing import Any, Final
 
 import click
 
+from rml.cli.backup import backup
+from rml.cli.bundle import verify_bundle
 from rml.cli.cases import case, cases
+from rml.cli.checkpoint import checkpoint
 from rml.cli.demo import demo
+from rml.cli.doctor import doctor
 from rml.cli.effects import effects
 from rml.cli.ending import end
+from rml.cli.erase import erase
+from rml.cli.export import export
+from rml.cli.keygen import keygen
+from rml.cli.lint import lint
 from rml.cli.output import examples
+from rml.cli.pending import pending
 from rml.cli.place import ledger_option
+from rml.cli.prove import prove
+from rml.cli.prune import prune
 from rml.cli.resolve import resolve
 from rml.cli.show import show
 from rml.cli.tail import tail
@@ -81,5 +92,8 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for _command in (demo, verify, tail, show, effects, resolve, cases, case):
+for _command in (
+    *(demo, verify, tail, show, effects, resolve, pending, erase, prune, cases, case),
+    *(keygen, checkpoint, prove, export, verify_bundle, backup, doctor, lint),
+):
     main.add_command(_command)

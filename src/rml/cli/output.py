@@ -12,8 +12,8 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -36,6 +36,9 @@ COLOURS: Final = {
     "resolved": "green",
     "ok": "green",
     "NOT ok": "red",
+    "yes": "green",
+    "no": "red",
+    "unknown": "yellow",
 }
 
 
@@ -194,8 +197,21 @@ def say(text: str | Iterable[str] = "") -> None:
 
 def say_json(document: object) -> None:
     """Write one JSON document to stdout, in ASCII: no recorded character acts on a terminal."""
-    text = json.dumps(document, indent=2, default=_plain)
-    say(text.replace("\x7f", "\\u007f"))  # the one control character that JSON does not escape
+    say(_json(document, indent=2))
+
+
+def say_on(text: str) -> None:
+    """Write lines of an answer that goes on; a reader who has gone away ends the command.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+    """
+    _put(text + "\n")
+
+
+def say_json_on(document: object) -> None:
+    """Write one JSON document as a line of an answer that goes on; see :func:`say_on`."""
+    say_on(_json(document, indent=None))
 
 
 def say_bytes(data: bytes) -> None:
@@ -203,11 +219,23 @@ def say_bytes(data: bytes) -> None:
     _write(data)
 
 
+def _json(document: object, indent: int | None) -> str:
+    text = json.dumps(document, indent=indent, default=_plain)
+    return text.replace("\x7f", "\\u007f")  # the one control character that JSON does not escape
+
+
 def _write(text: str | bytes) -> None:
     try:
-        click.echo(text, nl=False)
+        _put(text)
     except BrokenPipeError:  # the reader has seen enough; the answer stands
         drop_output()
+
+
+def _put(text: str | bytes) -> None:
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         drop_output()
         raise click.ClickException(f"cannot write the output: {error.strerror}") from error
@@ -219,6 +247,26 @@ def drop_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+@contextmanager
+def progress_bar(label: str, size: int = 1) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how far a command is, to whoever watches stderr; nobody else gets a bar.
+
+    Args:
+        label: what is being done.
+        size: how much there is to do, until the work itself says so.
+    """
+    if not is_terminal(sys.stderr):
+        yield None
+        return
+    with click.progressbar(length=max(size, 1), label=label, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield tell
 
 
 def is_terminal(stream: Any) -> bool:

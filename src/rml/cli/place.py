@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -11,8 +11,10 @@ import click
 
 from rml.config import LEDGER_VARIABLE
 from rml.error import InvalidInputError
+from rml.ledger.anchor import Anchor
 from rml.ledger.errors import NoLedgerError
 from rml.ledger.ledger import Ledger
+from rml.redact import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,9 +35,27 @@ def ledger_option(command: F) -> F:
     )(command)
 
 
+def ledger_argument(command: F) -> F:
+    """Add an optional ``LEDGER``, which says the same as ``--ledger``."""
+    return click.argument(
+        "place", metavar="[LEDGER]", required=False, callback=_keep, expose_value=False
+    )(command)
+
+
 def _keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_KEPT] = value
+        name_ledger(context, value)
+
+
+def name_ledger(context: click.Context, place: str) -> None:
+    """Take a path or URL as the ledger that this command line names."""
+    context.meta[_KEPT] = place
+
+
+def is_ledger_named() -> bool:
+    """Say whether this command line, or the environment, names a ledger."""
+    meta = click.get_current_context().meta
+    return bool(meta.get(_KEPT) or os.environ.get(LEDGER_VARIABLE))
 
 
 def named_ledger() -> str:
@@ -56,11 +76,15 @@ def named_ledger() -> str:
 
 
 @contextmanager
-def opened_ledger() -> Iterator[Ledger]:
-    """Open the ledger that is named, for a block.
+def opened_ledger(
+    signer: Secret[str] | None = None, anchors: Sequence[Anchor] = ()
+) -> Iterator[Ledger]:
+    """Open the ledger that is named, for a block; with its key and anchors, if they are given.
 
     Raises:
         RmlError: none is named, or what is there cannot be opened as a ledger.
     """
-    with Ledger(named_ledger(), create=False, timeout=WAIT_SECONDS) as ledger:
+    with Ledger(
+        named_ledger(), create=False, timeout=WAIT_SECONDS, signer=signer, anchors=anchors
+    ) as ledger:
         yield ledger

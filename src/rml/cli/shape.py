@@ -34,6 +34,7 @@ def effect_shape(effect: Effect) -> dict[str, Any]:
         "started_at": effect.started_at,
         "recorded_at": effect.recorded_at,
         "lease_until": effect.lease_until,
+        "corrects": effect.corrects,
         "incident": effect.incident,
         "error": effect.error,
         "replay": effect.replay,

@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
 import click
 
 from rml.cli.cases import show_case
 from rml.cli.effects import effect_page, way_out
 from rml.cli.ending import FINE
-from rml.cli.output import examples, fields, json_option, paint, say, say_json
+from rml.cli.output import examples, fields, json_option, moment, paint, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape, entry_shape
 from rml.cli.tail import entry_table
 from rml.effect.state import Effect, EffectState
 from rml.error import InvalidInputError
 from rml.ledger.entry import COLUMNS, Entry
+from rml.ledger.erasure import Erased
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
@@ -100,9 +102,11 @@ def _entry_at(ledger: Ledger, index: int) -> Entry:
 
 
 def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
-    corrected_by = list(ledger.entries(corrects=entry.id))
+    corrected_by = _corrected_by(ledger, entry)
+    erasures = ledger.erasures(entry.id)
     if as_json:
         document = {"type": "entry", **entry_shape(entry), "personal": dict(entry.personal)}
+        document["erasures"] = {name: attrs.asdict(erased) for name, erased in erasures.items()}
         say_json({**document, "corrected_by": [entry_shape(later) for later in corrected_by]})
         return
     header = [(name.replace("_", " "), getattr(entry, name)) for name in COLUMNS]
@@ -111,14 +115,24 @@ def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
     lines += fields(_all(entry.facts), indent="  ")
     if entry.commitments:
         lines += ["", "Personal fields"]
-        lines += fields(_all(_kept(entry)), indent="  ")
+        lines += fields(_all(_kept(entry, erasures)), indent="  ")
     if corrected_by:
         lines += ["", "Corrected by", *entry_table(corrected_by, indent="  ")]
     say(lines)
 
 
-def _kept(entry: Entry) -> dict[str, object]:
-    return {name: entry.personal.get(name, "erased") for name in entry.commitments}
+def _corrected_by(ledger: Ledger, entry: Entry) -> list[Entry]:
+    """Return what names an entry as amended, and what corrects the effect that it belongs to."""
+    later = [*ledger.entries(corrects=entry.id), *ledger.corrections(entry.id)]
+    return sorted({one.id: one for one in later}.values(), key=lambda one: one.index or 0)
+
+
+def _kept(entry: Entry, erasures: Mapping[str, Erased]) -> dict[str, object]:
+    kept: dict[str, object] = dict.fromkeys(entry.commitments, "erased")
+    for name, erased in erasures.items():
+        by = f" by {erased.by}" if erased.by else ""
+        kept[name] = f"erased on {moment(erased.at)}{by}: {erased.reason}"
+    return kept | dict(entry.personal)
 
 
 def _all(values: Mapping[str, object]) -> list[tuple[str, object]]:
@@ -131,15 +145,20 @@ def _all(values: Mapping[str, object]) -> list[tuple[str, object]]:
 
 def _show_effect(ledger: Ledger, effect: Effect, *, as_json: bool) -> None:
     entries = list(ledger.entries(effect=effect.id))
+    corrected_by = list(ledger.corrections(effect.id))
     if as_json:
         shapes = [entry_shape(entry) for entry in entries]
-        say_json({"type": "effect", **effect_shape(effect), "entries": shapes})
+        later = [entry_shape(entry) for entry in corrected_by]
+        document = {"type": "effect", **effect_shape(effect), "entries": shapes}
+        say_json({**document, "corrected_by": later})
         return
     lines = fields(_known(effect))
     lines[1] = lines[1].replace(effect.state.value, paint(effect.state.value), 1)
     lines += ["", "Facts" if effect.facts else "Facts: none"]
     lines += fields(_all(effect.facts), indent="  ")
     lines += ["", "Entries", *entry_table(entries, indent="  ")]
+    if corrected_by:
+        lines += ["", "Corrected by", *entry_table(corrected_by, indent="  ")]
     if effect.state is EffectState.IN_DOUBT:
         lines += way_out([effect])
     say(lines)
@@ -159,6 +178,7 @@ def _known(effect: Effect) -> list[tuple[str, object]]:
         ("started at", effect.started_at),
         ("recorded at", effect.recorded_at),
         ("lease until", effect.lease_until),
+        ("corrects", effect.corrects),
         ("incident", effect.incident),
         ("error", error or None),
         ("result", _result(effect)),

@@ -1,29 +1,49 @@
-"""`rml tail`: what was recorded last."""
+"""`rml tail`: what was recorded last, and what is being recorded now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from rml.cli.ending import FINE
-from rml.cli.output import examples, json_option, moment, say, say_json, table, word
+from rml.cli.output import (
+    examples,
+    json_option,
+    moment,
+    say,
+    say_json,
+    say_json_on,
+    say_on,
+    table,
+    word,
+)
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import entry_shape
 from rml.effect.state import RESERVED_PREFIX
+from rml.ledger.cursor import FileCursor
 from rml.ledger.entry import Entry, check_kind
+from rml.ledger.follow import POLL_SECONDS
+from rml.ledger.ledger import Ledger
 
 # About one screen.
 ENTRIES_DEFAULT: Final = 20
 # Facts in which an entry says in words what it is about, the best first.
 _IN_WORDS: Final = ("title", "summary", "detail", "reason", "trouble")
+_HEADS: Final = (">#", "RECORDED (UTC)", "WORLD", "KIND", "WHAT")
+# As wide as most entries need, for lines that are written before the next one is known.
+_WIDE_HEADS: Final = (">     #", f"{'RECORDED (UTC)':19}", "WORLD", f"{'KIND':18}", "WHAT")
 
 
 @click.command(
     epilog=examples(
         "rml tail --ledger payments.db",
         "rml tail -n 5 --kind incident.opened",
+        "rml tail -f --operation payment.charge",
+        "rml tail --json --cursor seen.cursor   what is new since the last time",
     )
 )
 @click.option(
@@ -31,21 +51,54 @@ _IN_WORDS: Final = ("title", "summary", "detail", "reason", "trouble")
     "number",
     metavar="N",
     type=click.IntRange(min=0),
-    default=ENTRIES_DEFAULT,
-    show_default=True,
-    help="How many entries.",
+    help=f"How many entries; {ENTRIES_DEFAULT} if not said.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on as new entries come, until Ctrl-C.")
+@click.option(
+    "--cursor",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Begin where this file says, and keep the place there. A new one begins with entry 0.",
 )
 @click.option("--kind", metavar="K", help="Only entries of this kind, such as effect.in_doubt.")
+@click.option("--world", metavar="W", help="Only entries of this world: RML1, RML2, RML3.")
+@click.option("--operation", metavar="OP", help="Only entries of this operation.")
+@click.option("--effect", metavar="ID", help="Only entries of this effect: ef_...")
+@click.option("--incident", metavar="ID", help="Only entries of this incident: INC-2026-0001.")
 @ledger_option
 @json_option
-def tail(*, number: int, kind: str | None, as_json: bool) -> int:
+def tail(
+    *,
+    number: int | None,
+    follow: bool,
+    cursor: Path | None,
+    kind: str | None,
+    incident: str | None,
+    as_json: bool,
+    **conditions: str | None,
+) -> int:
     """Show the newest entries, oldest first.
 
     The number in the first column is the entry's place; `rml show` takes it as well as an id.
+    With -f or --cursor, entries are shown one by one, and --json prints a document a line.
     """
-    wanted = None if kind is None else check_kind(kind)
+    if cursor is not None and number is not None:
+        raise click.UsageError(
+            "-n and --cursor contradict each other: a cursor says where to begin"
+        )
+    asked: dict[str, Any] = {
+        **conditions,
+        "kind": None if kind is None else check_kind(kind),
+        "incident": None if incident is None else incident.strip().upper(),
+    }
+    last = ENTRIES_DEFAULT if number is None else number
     with opened_ledger() as ledger:
-        entries = list(ledger.entries(kind=wanted, newest_first=True, limit=number))[::-1]
+        if follow or cursor is not None:
+            # An interrupt is how the reader of an endless answer says that it is enough.
+            with suppress(KeyboardInterrupt) if follow else nullcontext():
+                _show(ledger, _stream(ledger, cursor, last, asked, follow=follow), as_json=as_json)
+            return FINE
+        entries = list(ledger.entries(newest_first=True, limit=last, **asked))[::-1]
     if as_json:
         say_json([entry_shape(entry) for entry in entries])
     else:
@@ -53,11 +106,42 @@ def tail(*, number: int, kind: str | None, as_json: bool) -> int:
     return FINE
 
 
+def _stream(
+    ledger: Ledger, cursor: Path | None, last: int, asked: Mapping[str, Any], *, follow: bool
+) -> Iterator[Entry]:
+    """Yield entries from a cursor's place, or the newest, oldest first; then those that come."""
+    if cursor is not None:
+        poll = POLL_SECONDS if follow else None
+        yield from ledger.follow(cursor=FileCursor(cursor), poll=poll, **asked)
+        return
+    then = ledger.as_of(ledger.size)
+    yield from list(then.entries(newest_first=True, limit=last, **asked))[::-1]
+    yield from ledger.follow(after=then.size - 1, **asked)
+
+
+def _show(ledger: Ledger, entries: Iterable[Entry], *, as_json: bool) -> None:
+    """Write entries as they come, each in a line of its own."""
+    for place, entry in enumerate(entries):
+        if as_json:
+            say_json_on(entry_shape(entry))
+            continue
+        head, line = table(_WIDE_HEADS, [_cells(entry, _key_in(ledger, entry))])
+        say_on(line if place else f"{head}\n{line}")
+
+
+def _key_in(ledger: Ledger, entry: Entry) -> str | None:
+    """Return the key of the entry's effect, as its first intent has it."""
+    if entry.effect is None:
+        return None
+    intents = ledger.entries(kind="effect.intent", effect=entry.effect, limit=1)
+    return _key(entry, {one.effect: one.key for one in intents if one.effect and one.key})
+
+
 def entry_table(entries: Sequence[Entry], *, indent: str = "") -> list[str]:
     """Return entries as a table, one line each."""
     keys = {entry.effect: entry.key for entry in entries if entry.effect and entry.key}
     rows = [_cells(entry, _key(entry, keys)) for entry in entries]
-    return table([">#", "RECORDED (UTC)", "WORLD", "KIND", "WHAT"], rows, indent=indent)
+    return table(_HEADS, rows, indent=indent)
 
 
 def _cells(entry: Entry, key: str | None) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -14,15 +13,28 @@ from rml.cli.ending import FINE, NO
 from rml.cli.output import (
     examples,
     fields,
-    is_terminal,
     json_option,
     paint,
+    progress_bar,
     say,
     say_json,
     wrapped,
 )
-from rml.cli.place import ledger_option, named_ledger, opened_ledger
+from rml.cli.place import ledger_argument, ledger_option, named_ledger, opened_ledger
+from rml.cli.vouching import (
+    a_file,
+    a_file_there,
+    anchor_options,
+    anchors_of,
+    checkpoint_in,
+    verifier_key,
+)
+from rml.error import InvalidInputError
+from rml.ledger.anchor import Anchor
+from rml.ledger.checkpoint import Checkpoint, read_checkpoint
 from rml.ledger.errors import LedgerCorruptError
+from rml.ledger.file_anchor import FileAnchor
+from rml.ledger.ledger import Ledger
 from rml.ledger.verification import Level, Problem, Verification
 
 # How many problems are printed; `--json` has all that were gathered.
@@ -32,21 +44,63 @@ _TRIGGER: Final = re.compile(r"((?:entries|tiles|meta|head)_(?:in_order|only_era
 
 @click.command(
     epilog=examples(
-        "rml verify --ledger payments.db",
-        "rml verify --json | jq .ok",
+        "rml verify payments.db",
+        "rml verify payments.db --key payments.vkey --anchor /mnt/audit/payments.kept",
+        "rml verify payments.db --since seen.checkpoint   what is new since then",
+        "rml verify --json | jq .level",
     )
+)
+@ledger_argument
+@click.option(
+    "--key",
+    "keys",
+    metavar="VKEY",
+    multiple=True,
+    help="A verifier key to trust, or the file that holds it: the ledger's, or a witness's.",
+)
+@anchor_options(there=True)
+@click.option(
+    "--checkpoint",
+    "kept",
+    metavar="FILE",
+    multiple=True,
+    type=a_file_there,
+    help="A checkpoint that somebody kept, to compare the ledger with.",
+)
+@click.option(
+    "--since",
+    metavar="FILE",
+    type=a_file,
+    help="Read only what came after the checkpoint in this file, and, if all is well, put the new "
+    "one there. Without the file, read everything.",
 )
 @ledger_option
 @json_option
-def verify(*, as_json: bool) -> int:
+def verify(
+    *,
+    keys: Sequence[str],
+    files: Sequence[Path],
+    witnesses: Sequence[str],
+    kept: Sequence[Path],
+    since: Path | None,
+    as_json: bool,
+) -> int:
     """Recompute everything from the bytes and name the first bad entry.
+
+    Compared with checkpoints that were kept elsewhere, it shows also that the ledger was not set
+    back or rewritten as a whole; the level says how far that goes.
 
     Exit status 1: the ledger is not what it says it is. Keep the file as it is, as evidence.
     """
     place = named_ledger()
+    trusted = [verifier_key(key) for key in keys]
+    compared: list[str | Anchor] = [*anchors_of(files, witnesses), *map(checkpoint_in, kept)]
     try:
-        with opened_ledger() as ledger, _progress(ledger.size) as progress:
-            found = ledger.verify(progress)
+        with opened_ledger() as ledger, progress_bar("verifying", ledger.size) as progress:
+            earlier = None if since is None else _earlier(since, ledger.origin)
+            found = ledger.verify(progress, keys=trusted, checkpoints=compared, since=earlier)
+            if since is not None and found.ok:
+                _remember(since, ledger, found)
     except LedgerCorruptError as error:  # too damaged to be read to its end, which is an answer too
         found = _unreadable(error)
     if as_json:
@@ -54,6 +108,27 @@ def verify(*, as_json: bool) -> int:
     else:
         say(_page(place, found))
     return FINE if found.ok else NO
+
+
+def _earlier(path: Path, origin: str) -> str | None:
+    """Return what this reader has verified before, if there is such a file.
+
+    Raises:
+        InvalidInputError: the file holds something else, or a signed checkpoint, which somebody
+            keeps for more than this.
+    """
+    text = FileAnchor(path).last(origin)
+    if text is not None and read_checkpoint(text)[1] is not None:
+        raise InvalidInputError(
+            f"{path} holds a signed checkpoint, which --since would replace by one of its own; "
+            "give it as --checkpoint, and another file as --since"
+        )
+    return text
+
+
+def _remember(path: Path, ledger: Ledger, found: Verification) -> None:
+    now = Checkpoint(found.origin, found.size, bytes.fromhex(found.root))
+    FileAnchor(path).keep(now.to_text(), lambda size: ledger.prove_consistency(size, found.size))
 
 
 def _page(place: str, found: Verification) -> list[str]:
@@ -64,7 +139,9 @@ def _page(place: str, found: Verification) -> list[str]:
             ("entries", found.size if found.origin else None),
             ("root", found.root or None),
             ("level", found.level.value),
-            ("no higher", found.capped_by),
+            *((one.level.value, f"{one.size} entries: {one.by}") for one in found.assurances),
+            ("no higher", found.capped_by or None),
+            *(("also", remark) for remark in found.remarks),
         ]
     )
     if found.ok:
@@ -103,13 +180,3 @@ def _unreadable(error: LedgerCorruptError) -> Verification:
         root="",
         problems=(Problem("unreadable", error.message),),
     )
-
-
-@contextmanager
-def _progress(size: int) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how far the verification is, to whoever watches stderr."""
-    if not is_terminal(sys.stderr):
-        yield None
-        return
-    with click.progressbar(length=max(size, 1), label="verifying", file=sys.stderr) as bar:
-        yield lambda checked, _: bar.update(checked - bar.pos)

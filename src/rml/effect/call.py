@@ -35,12 +35,14 @@ from rml.effect.operation import (
     refusal,
 )
 from rml.effect.request import Arguments, Request
+from rml.effect.saga_records import membership
 from rml.effect.state import replayed
-from rml.effect.values import from_typed, to_typed
+from rml.effect.values import from_typed, is_flat, to_typed
 from rml.error import InvalidInputError, RmlError
 from rml.incident.hook import Escalation
 from rml.incident.marks import mark_recorded
 from rml.incident.telling import tell
+from rml.ledger.draft import Draft
 from rml.ledger.errors import LimitError
 from rml.ledger.ledger import Ledger
 
@@ -90,7 +92,15 @@ class Call:
     def begin(self) -> Decision | Attempt:
         """Make the intent durable, unless somebody was faster."""
         promised = self.promised = promise(self.operation, self.asked, self.arguments)
-        return self.ledger.write(lambda draft: begin(draft, self.operation, promised))
+        member = membership(self.operation.name, len(attempts.get()))
+
+        def work(draft: Draft) -> Decision | Attempt:
+            begun = begin(draft, self.operation, promised)
+            if member is not None and isinstance(begun, Attempt):
+                member.join(draft, begun.id)
+            return begun
+
+        return self.ledger.write(work)
 
     def doubt(self) -> None:
         """Record that the attempt in flight was lost, and tell the hooks."""
@@ -140,7 +150,7 @@ class Call:
         """Return the outcome of a handler that returned."""
         try:
             typed = to_typed(value, "the result")
-            if isinstance(typed, dict | list):
+            if not is_flat(typed):
                 self._check_comes_back(typed)
         except (EncodingError, DecodingError) as error:
             return Outcome(DONE, why_no_value=_no_value(error))
@@ -151,10 +161,10 @@ class Call:
         if to_typed(from_typed(typed, self.operation.returns.classes), "the result") != typed:
             raise EncodingError("the result would not come back as it was")
 
-    def error_outcome(self, error: BaseException) -> Outcome:
-        """Return the outcome of a handler that raised."""
-        ending = ending_of(error, provider_idempotent=self.operation.provider_idempotent)
-        return Outcome(ending, error=error)
+    def error_outcome(self, error: BaseException, *, sent: bool = False) -> Outcome:
+        """Return the outcome of a handler that raised, having said or not that a request left."""
+        idempotent = self.operation.provider_idempotent
+        return Outcome(ending_of(error, provider_idempotent=idempotent, sent=sent), error=error)
 
 
 def _no_value(error: RmlError) -> str:

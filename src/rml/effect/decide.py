@@ -10,6 +10,7 @@ import attrs
 from rml.cause import type_name
 from rml.clock import utc_text
 from rml.effect.errors import (
+    CompensationFailedError,
     EffectFailedError,
     FingerprintMismatchError,
     InDoubtError,
@@ -110,11 +111,14 @@ NEVER_CALLED: Final = Ending("effect.not_done")
 RETRYING: Final = Ending("effect.retrying")
 
 
-def ending_of(error: BaseException, *, provider_idempotent: bool) -> Ending:
-    """Return what it means for an effect that its handler raised this: the architecture's table."""
+def ending_of(error: BaseException, *, provider_idempotent: bool, sent: bool = False) -> Ending:
+    """Return what it means for an effect that its handler raised this: the architecture's table.
+
+    ``sent`` tells that the handler had said before that a request had left.
+    """
     if not isinstance(error, Exception):
         return IN_DOUBT  # interrupted or cancelled somewhere in the middle
-    happened = _happened(error)
+    happened = _happened(error, sent=sent)
     if isinstance(error, RmlError) and error.world is World.RML3:
         return Ending("effect.history", escalates=True, gray=happened is None)
     if happened is True:
@@ -124,11 +128,11 @@ def ending_of(error: BaseException, *, provider_idempotent: bool) -> Ending:
     return Ending("effect.not_done", new_key=True) if happened is False else IN_DOUBT
 
 
-def _happened(error: Exception) -> bool | None:
+def _happened(error: Exception, *, sent: bool) -> bool | None:
     if isinstance(error, RmlError) and _is_the_librarys(type(error)):
         return None  # what it says is about a call of this library, not about the handler's effect
     try:
-        return happened_of(error)
+        return happened_of(error, sent=sent)
     except Exception:  # noqa: BLE001 - a verdict that cannot be given is no verdict: unknown
         return None
 
@@ -137,7 +141,8 @@ def _is_the_librarys(kind: type[RmlError]) -> bool:
     """Say whether an error is one of the library's own, rather than one that handlers raise."""
     home = kind.__module__
     ours = home.startswith("rml.") and not home.startswith("rml.demo.")
-    return ours and kind not in {RmlError, ClosedError, DialogError, HistoryError}
+    raised_by_handlers = {RmlError, ClosedError, DialogError, HistoryError, CompensationFailedError}
+    return ours and kind not in raised_by_handlers
 
 
 def _ending_of_dialog(
@@ -215,10 +220,14 @@ def _unavailable(effect: Effect) -> RmlError:
 
 
 def _erased(effect: Effect) -> RmlError:
-    message = (
-        f"the request for key {effect.key!r} of {effect.operation!r} has been erased, so this call "
-        f"cannot be compared with it (the effect is {effect.state}); use a new key"
-    )
+    erased = f"the request for key {effect.key!r} of {effect.operation!r} has been erased"
+    if effect.state is EffectState.DONE:
+        message = f"{erased}; the effect is done, cannot be replayed, and is not run a second time"
+    else:
+        message = (
+            f"{erased}, so this call cannot be compared with it (the effect is {effect.state}); "
+            "use a new key"
+        )
     return ResultUnavailableError(message, details=_details(effect), happened=None)
 
 

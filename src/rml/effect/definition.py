@@ -23,6 +23,16 @@ from rml.tag import shown
 
 # A lease shorter than a commit would doubt every call.
 LEASE_SECONDS_MIN: Final = 0.1
+# By these attributes a function is recognised, also through decorators that use functools.wraps:
+# it is protected, as this Operation; it is called again when it fails.
+PROTECTED: Final = "__rml_operation__"
+RETRIED: Final = "__rml_retried__"
+
+
+def protected_by(function: object) -> Operation | None:
+    """Return the operation as which a function is protected, if it is."""
+    operation = getattr(function, PROTECTED, None)
+    return operation if isinstance(operation, Operation) else None
 
 
 def define(
@@ -134,6 +144,11 @@ def _check_handler(name: str, handler: object) -> None:
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise DefinitionError(
             f"{name!r} decorates a generator, whose effect has no single end; return a value"
+        )
+    if hasattr(handler, RETRIED):
+        raise DefinitionError(
+            f"{name!r} decorates a function with @rml.retry, which would repeat the effect under "
+            "one intent; write @rml.retry above @rml.idempotent"
         )
 
 

@@ -1,7 +1,8 @@
 """What a call with an idempotency key can be refused for.
 
 The HTTP statuses follow the IETF draft of the Idempotency-Key header: 400 for a missing key, 422
-for another request under the same key, 409 while a call is in flight; 409, too, where nobody knows.
+for another request under the same key, 409 while a call is in flight; 409, too, where nobody knows,
+or where the result cannot be given again.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class InDoubtError(HistoryError):
 
     code = "EFFECT_IN_DOUBT"
     http_status: ClassVar[int | None] = 409
+    public_details: ClassVar[tuple[str, ...]] = ("effect", "incident")  # where to look
 
 
 class ResultUnavailableError(HistoryError):
@@ -46,6 +48,8 @@ class ResultUnavailableError(HistoryError):
 
     code = "EFFECT_RESULT_UNAVAILABLE"
     happened: ClassVar[bool | None] = True
+    http_status: ClassVar[int | None] = 409
+    public_details: ClassVar[tuple[str, ...]] = ("effect", "incident")
 
 
 class EffectFailedError(DialogError):
@@ -70,6 +74,18 @@ class CorrectionTargetError(ClosedError):
     """The effect that is to be corrected never happened, or is still in doubt; nothing was done."""
 
     code = "CORRECTION_TARGET"
+
+
+class OverCorrectionError(ClosedError):
+    """The correction would take back more than is left of its original; nothing was done."""
+
+    code = "OVER_CORRECTION"
+
+
+class CompensationFailedError(HistoryError):
+    """What was done could not be undone; somebody has to put it right by hand."""
+
+    code = "COMPENSATION_FAILED"
 
 
 class OutcomeNotRecordedError(HistoryError):

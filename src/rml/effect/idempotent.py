@@ -23,7 +23,7 @@ from rml.effect.call import (
     start,
 )
 from rml.effect.decide import Decision, Doubt, Refuse, Replay, Run
-from rml.effect.definition import define, options_of, seconds
+from rml.effect.definition import PROTECTED, define, options_of, seconds
 from rml.effect.errors import DefinitionError
 from rml.effect.operation import LEASE_SECONDS, Attempt, Operation
 from rml.effect.reconcile import remember
@@ -99,6 +99,7 @@ def idempotent(
         if inspect.iscoroutinefunction(handler):  # a program without async def does without asyncio
             face = importlib.import_module("rml.effect.asynchronous").face
         protected: Callable[P, R] = face(handler, defined, patience, ledger)
+        setattr(protected, PROTECTED, defined)
         return protected
 
     return decorate
@@ -148,7 +149,7 @@ def _carry_out(
         value = handler(*args, **kwargs)
         refuse_unawaited(call.operation, value)
     except BaseException as error:
-        outcome = call.error_outcome(error)
+        outcome = call.error_outcome(error, sent=attempt.has_sent)
         record_failure(error, attempt, functools.partial(call.finish, attempt, outcome))
         raise
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from threading import Event
 from typing import Any, Final
 
 import attrs
@@ -22,7 +23,6 @@ from rml.effect.decide import (
     summary_of,
 )
 from rml.effect.doubt import CODE_IN_DOUBT, NOBODY, look
-from rml.effect.errors import CorrectionTargetError
 from rml.effect.request import Arguments, Request, key_text, pick, request
 from rml.effect.returns import Returns
 from rml.effect.state import (
@@ -94,6 +94,21 @@ class Attempt:
     provider_key: str
     owner: str = attrs.field(repr=False)
     uncertain: bool = attrs.field(default=False, repr=False)
+    _sent: Event = attrs.field(factory=Event, init=False, repr=False, eq=False)
+
+    def sent(self) -> None:
+        """Say that a request has left that may carry out the effect.
+
+        From here on, no exception of a client's means that the effect did not happen: that a later
+        request was refused says nothing about this one. What an error states by ``happened`` still
+        counts. To be called between the requests of a handler that makes several, from any thread.
+        """
+        self._sent.set()
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the handler has said that a request has left."""
+        return self._sent.is_set()
 
 
 @attrs.frozen
@@ -158,9 +173,9 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
     facts = dict(promised.facts)
     if decision.generation > 1:
         facts[GENERATION] = decision.generation
-    target = _corrected(draft, promised.corrects)
-    if target is not None:  # a plan so far: the header says it of the entry that did it
-        facts[CORRECTS] = draft.correctable(target)
+    if promised.corrects is not None:  # a plan so far: the header says it of what may have done it
+        target = check_text("corrects", promised.corrects)
+        facts[CORRECTS] = draft.check_correction(target, facts, asked.effect)
     intent = draft.append(
         "effect.intent",
         world=operation.world,
@@ -212,12 +227,12 @@ def finish(
     An attempt that has lost its lease to a doubt or a decision changes nothing: its outcome is
     recorded as late.
     """
-    corrects = promised.corrects if outcome.ending.kind == "effect.done" else None
     lease = draft.lease(attempt.id)
     late = lease is None or lease.owner != attempt.owner
     ending = outcome.ending
     if attempt.uncertain and ending.kind == "effect.not_done":
         ending = RETRYING  # this attempt did nothing; what the one before it did is still unknown
+    corrects = promised.corrects if ending.kind in _MAY_HAVE_HAPPENED and not late else None
     escalation = None
     incident = _told_inside(draft, attempt, outcome.error)
     if ending.escalates and not late and incident is None:
@@ -226,9 +241,9 @@ def finish(
     draft.append(
         "effect.late" if late else ending.kind,
         world=World.RML3 if ending.escalates else operation.world,
-        facts=_outcome_facts(attempt, attrs.evolve(outcome, ending=ending), late=late),
+        facts=_outcome_facts(attempt, outcome, ending, late=late),
         personal=_outcome_values(promised, outcome),
-        corrects=None if late else _corrected(draft, corrects),
+        corrects=corrects,
         operation=attempt.operation,
         scope=attempt.scope,
         key=attempt.key,
@@ -276,28 +291,9 @@ def _told_inside(draft: Draft, attempt: Attempt, error: BaseException | None) ->
     return incident if heard and (heard[0].index or 0) > began[-1] else None
 
 
-def _corrected(draft: Draft, target: str | None) -> str | None:
-    """Return what is corrected, if it has become history; the draft finds an effect's entry.
-
-    Raises:
-        CorrectionTargetError: it did not happen, or nobody knows whether it did.
-        UnknownIdError: there is no such effect.
-    """
-    if target is None:
-        return None
-    entry = draft.entry(check_text("corrects", target))
-    effect_id = target if entry is None else entry.effect
-    effect = look(draft, effect_id) if effect_id is not None else None
-    if effect is not None and effect.state not in _CORRECTABLE:
-        raise CorrectionTargetError(
-            f"{target} cannot be corrected: {effect.operation!r} is {effect.state} "
-            f"for key {effect.key!r}",
-            details={"effect": effect.id},
-        )
-    return target
-
-
-_CORRECTABLE: Final = frozenset({EffectState.DONE, EffectState.HISTORY})
+# What names in its header what it was meant to correct: it did so, or may have. A doubt does not;
+# its lease tells of it until it is decided.
+_MAY_HAVE_HAPPENED: Final = frozenset({"effect.done", "effect.history", "effect.retrying"})
 
 
 def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
@@ -320,15 +316,17 @@ def _signal(attempt: Attempt, outcome: Outcome) -> Signal:
     )
 
 
-def _outcome_facts(attempt: Attempt, outcome: Outcome, *, late: bool) -> dict[str, Any]:
+def _outcome_facts(
+    attempt: Attempt, outcome: Outcome, ending: Ending, *, late: bool
+) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if late:
-        facts["outcome"] = outcome.ending.kind
+        facts["outcome"] = ending.kind
     if outcome.error is not None:
         facts[ERROR] = summary_of(outcome.error)
     if outcome.why_no_value is not None:
         facts[NO_RESULT] = outcome.why_no_value
-    if outcome.ending.new_key and not late:
+    if ending.new_key and not late:
         facts[GENERATION] = int(attempt.provider_key.rpartition("-")[2]) + 1
     return facts
 

@@ -244,5 +244,5 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
             None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
             to_typed(own.get(id(key), key), "the idempotency key"),
         ),
-        hashlib.sha256(canonical_json(typed)).hexdigest(),
+        hashlib.sha256(canonical_json(typed, checked=True)).hexdigest(),
     )

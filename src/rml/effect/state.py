@@ -19,7 +19,8 @@ import attrs
 from rml.clock import parse_utc
 from rml.codec import canonical_json
 from rml.ledger.entry import Entry
-from rml.ledger.store import Lease
+from rml.ledger.frames import row_of
+from rml.ledger.store import Lease, Step
 from rml.world import World
 
 # What the library itself writes into an effect's facts and erasable fields begins like this; users'
@@ -96,16 +97,11 @@ class Effect:
             "world": self.world.value,
             "started_at": self.started_at,
             "recorded_at": self.recorded_at,
+            "corrects": self.corrects,
             "incident": self.incident,
             "provider_key": self.provider_key,
         }
-        return {
-            **own,
-            **{
-                f"facts.{name}" if name in own else name: value
-                for name, value in self.facts.items()
-            },
-        }
+        return row_of(own, self.facts)
 
 
 _read: Final = json.JSONDecoder().decode
@@ -118,10 +114,8 @@ def effect_id(operation: str, scope: object, key: object) -> str:
     operation, scope, key]``, no scope standing as ``null``, the key in its typed form, so that
     ``1`` and ``"1"`` are two effects.
     """
-    return (
-        "ef_"
-        + hashlib.sha256(canonical_json(["rml/1/effect", operation, scope, key])).hexdigest()[:32]
-    )
+    named = canonical_json(["rml/1/effect", operation, scope, key], checked=True)
+    return f"ef_{hashlib.sha256(named).hexdigest()[:32]}"
 
 
 def provider_key(effect: str, generation: int) -> str:
@@ -157,24 +151,36 @@ def history_of(entries: Sequence[Entry]) -> Entry | None:
     return None
 
 
-def lease_due(entry: Entry, before: tuple[int, str] | None) -> tuple[int, str] | None:
+def lease_due(entry: Entry | Step, before: tuple[int, str] | None) -> tuple[int, str] | None:
     """Return the attempt and the owner of the lease that an effect has after one of its entries.
 
     ``before`` is the same before the entry. What has ended has no lease; a doubt has one that
-    nobody owns.
+    nobody owns. A saga has one from its start to its end.
     """
-    if entry.kind == "effect.intent":
+    if entry.kind in {"effect.intent", "saga.started"}:
         return entry.attempt or 1, entry.id
     if entry.kind == "effect.in_doubt":
-        return before and (before[0], "")
-    return None if entry.kind in _STATES or entry.kind == "effect.resolved" else before
+        return entry.attempt or 1, ""
+    return None if entry.kind in _STATES or entry.kind in _SETTLED else before
 
 
-def fold(entries: Sequence[Entry], lease: Lease | None, now: datetime) -> Effect | None:
-    """Return the effect that its entries tell about, or ``None`` when nothing was promised yet."""
+_SETTLED: Final = frozenset({"effect.resolved", "saga.ended"})
+
+
+def told(entries: Sequence[Entry]) -> Effect | None:
+    """Return the effect that its entries tell about, or ``None`` when nothing was promised yet.
+
+    An attempt without an outcome is in flight here: whether its lease has run out is not history.
+    """
     effect: Effect | None = None
     for entry in entries:
         effect = _begin(entry, effect) if entry.kind == "effect.intent" else _step(entry, effect)
+    return effect
+
+
+def fold(entries: Sequence[Entry], lease: Lease | None, now: datetime) -> Effect | None:
+    """Return where an effect stands now: what its entries tell, doubted once its lease is over."""
+    effect = told(entries)
     if effect is not None and effect.state is EffectState.IN_FLIGHT:
         until = (
             parse_utc(lease.until)

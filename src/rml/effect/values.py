@@ -33,6 +33,7 @@ _VALUE: Final = "v"
 # Typed JSON stands a few levels deep in what it is recorded with, and must not reach the codec's
 # own limit there.
 _LEVELS_MAX: Final = DEPTH_MAX - 4
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def to_typed(value: object, path: str = "$", *, floats: bool = True, depth: int = 0) -> Any:
@@ -210,6 +211,13 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "time": time.fromisoformat,
     "timedelta": lambda micros: timedelta(microseconds=int(micros)),
 }
+
+
+def is_flat(data: Any) -> bool:
+    """Say whether typed JSON data is one plain value, or a dict of them: so it reads as written."""
+    if isinstance(data, dict):
+        return _MARK not in data and _PLAIN.issuperset(map(type, data.values()))
+    return not isinstance(data, list)
 
 
 def from_typed(data: Any, classes: Mapping[str, type] = types.MappingProxyType({})) -> Any:

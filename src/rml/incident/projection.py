@@ -69,7 +69,7 @@ _TYPES: Final = {
     RESOLVED: "doubt_resolved",
 }
 # Entries of these rooms say once more what the incident's own entries say.
-_ELSEWHERE: Final = frozenset({"effect", "error", "payload"})
+_ELSEWHERE: Final = frozenset({"effect", "error", "payload", "saga"})
 _LISTS: Final = ("technical", "process", "governance")
 _SHOWN_CHARS: Final = 200  # of a stranger's facts, where an entry has no detail
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeVar
 
 from rml.cause import text_of
 from rml.clock import Clock, IdSource, utc_text
 from rml.effect.state import EffectState
 from rml.error import InvalidInputError
-from rml.ledger.checkpoint import ORIGIN_BYTES_MAX
+from rml.ledger.checkpoint import ORIGIN_BYTES_MAX, SIZE_MAX
 from rml.ledger.draft import check_aware
 from rml.ledger.entry import check_text
 from rml.ledger.errors import UnknownIdError
@@ -35,7 +36,7 @@ def ended(result: T) -> T:
     Raises:
         InvalidInputError: it is a coroutine or a generator.
     """
-    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+    if hasattr(type(result), "__await__") or isinstance(result, GeneratorType | AsyncGeneratorType):
         kind = type(result).__name__
         if inspect.iscoroutine(result) or inspect.isgenerator(result):
             result.close()
@@ -48,14 +49,14 @@ def unknown(what: str, name: object) -> UnknownIdError:
     return UnknownIdError(f"no {what} {shown(name)} is in this ledger")
 
 
-def listed(fields: object) -> Sequence[str]:
+def listed(fields: object, purpose: str = "to erase") -> Sequence[str]:
     """Check a list of names."""
     try:
         names = list(fields) if isinstance(fields, Sequence) else []
     except Exception:  # noqa: BLE001 - a class of its own may raise anything
         names = []
     if isinstance(fields, str) or not names:
-        message = "fields must be a list of the names to erase"
+        message = f"fields must be a list of the names {purpose}"
         raise InvalidInputError(message)
     return names
 
@@ -78,6 +79,13 @@ def limited(limit: object) -> int | None:
         return limit
     message = f"limit must be a number of entries, not {shown(limit)}"
     raise InvalidInputError(message)
+
+
+def as_index(name: str, index: object) -> int:
+    """Check an entry's index; -1 stands before the first entry."""
+    if type(index) is int and -1 <= index <= SIZE_MAX:
+        return index
+    raise InvalidInputError.about(name, index, "give an index, or -1 to begin with the first entry")
 
 
 def moment_text(name: str, moment: datetime | None) -> str | None:
@@ -143,6 +151,16 @@ def as_signer(signer: object, origin: object) -> SignerKey:
             "a ledger's key has its origin as name"
         )
     return key
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what cannot be called, before anything is written.
+
+    Raises:
+        InvalidInputError: it is neither ``None`` nor a function.
+    """
+    if progress is not None and not callable(progress):
+        raise InvalidInputError(f"progress must be a function, not {type(progress).__name__}")
 
 
 def as_seconds(name: str, value: object) -> float:

@@ -1,28 +1,33 @@
-"""What a ledger can be asked: its entries, and where its effects stand."""
+"""What a ledger, or a view of one, can be asked: its entries, and where its effects stand."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
 
-from rml.clock import Clock
-from rml.effect.state import Effect, EffectState, fold
-from rml.ledger.argument import as_state, asked, flag, limited, moment_text, unknown
+from rml.effect.state import Effect, EffectState
+from rml.ledger.argument import as_index, as_state, asked, flag, limited, moment_text, unknown
 from rml.ledger.draft import as_world
-from rml.ledger.entry import Entry, check_text
+from rml.ledger.entry import COLUMNS, Entry, check_text
+from rml.ledger.frames import Types, row_of
 from rml.ledger.rows import Rows
 from rml.ledger.store import Query, Store
+from rml.ledger.upcast import NO_UPCASTERS, Upcasters, upcast
 from rml.world import World
 
 
-class LedgerAnswers:
-    """The questions of a :class:`rml.Ledger`; none of them writes."""
+class LedgerAnswers(ABC):
+    """The questions to a :class:`rml.Ledger` or an :class:`rml.LedgerView`; none of them writes."""
 
-    clock: Clock
     _store: Store
+    _upcasters: Upcasters = NO_UPCASTERS
+    # Entries from this index on are in no answer.
+    _before: int | None = None
 
     def entries(
         self,
@@ -36,31 +41,38 @@ class LedgerAnswers:
         corrects: str | None = None,
         incident: str | None = None,
         correlation: str | None = None,
+        after: int | None = None,
         newest_first: bool = False,
         limit: int | None = None,
     ) -> Rows[Entry]:
         """Return the entries for which every given condition holds, in index order.
 
-        ``since`` (included) and ``until`` (excluded) are about ``recorded_at``.
+        ``since`` (included) and ``until`` (excluded) are about ``recorded_at``; ``after`` is an
+        index: only entries of higher ones.
 
         Raises:
-            InvalidInputError: a time has no timezone, or a world is unknown.
+            InvalidInputError: a time has no timezone, a world is unknown, ``after`` is no index.
         """
-        query = Query(
-            kind=asked("kind", kind),
-            world=None if world is None else as_world(world).value,
-            operation=asked("operation", operation),
-            effect=asked("effect", effect),
-            corrects=asked("corrects", corrects),
-            incident=asked("incident", incident),
-            correlation=asked("correlation", correlation),
+        query = attrs.evolve(
+            query_of(
+                kind=kind,
+                world=world,
+                operation=operation,
+                effect=effect,
+                corrects=corrects,
+                incident=incident,
+                correlation=correlation,
+            ),
             since=moment_text("since", since),
             until=moment_text("until", until),
+            after=-1 if after is None else as_index("after", after),
+            before=self._before,
             newest_first=flag("newest_first", newest_first),
             limit=limited(limit),
         )
         count = None if limit is not None else lambda: self._store.count(query)
-        return Rows(lambda: self._store.select(query), entry_row, count)
+        rows = self._store.select
+        return Rows(lambda: map(self._shown, rows(query)), entry_row, count, ENTRY_TYPES)
 
     def entry(self, entry_id: str) -> Entry:
         """Return one entry by its id.
@@ -68,9 +80,18 @@ class LedgerAnswers:
         Raises:
             UnknownIdError: there is none.
         """
-        for entry in self._store.select(Query(id=check_text("entry_id", entry_id))):
+        return self._shown(self._recorded(entry_id))
+
+    def _recorded(self, entry_id: str) -> Entry:
+        """Return one entry as it was recorded, whatever upcasters show of it."""
+        query = Query(id=check_text("entry_id", entry_id), before=self._before)
+        for entry in self._store.select(query):
             return entry
         raise unknown("entry", entry_id)
+
+    def _shown(self, entry: Entry) -> Entry:
+        """Return an entry as it is shown today."""
+        return upcast(entry, self._upcasters)
 
     def effect(self, effect_id: str) -> Effect:
         """Return where an effect stands.
@@ -83,14 +104,9 @@ class LedgerAnswers:
             raise unknown("effect", effect_id)
         return effect
 
-    def newest(self, effect_id: str) -> tuple[str, bytes | None] | None:
-        """Return the kind of an effect's newest entry and what is kept beside it, unread."""
-        return self._store.last(effect_id)
-
+    @abstractmethod
     def look(self, effect_id: str) -> Effect | None:
         """Return where an effect stands, or ``None`` when nothing was promised under this id."""
-        entries, lease = self._store.effect(effect_id)
-        return fold(entries, lease, self.clock.now())
 
     def effects(
         self,
@@ -119,6 +135,7 @@ class LedgerAnswers:
             operation=asked("operation", operation),
             key=asked("key", key),
             since=moment_text("since", since),
+            before=self._before,
         )
         about = asked("incident", incident)
 
@@ -130,33 +147,69 @@ class LedgerAnswers:
                 if effect is not None and (wanted is None or effect.state is wanted):
                     yield effect
 
-        return Rows(ask, Effect.to_dict)
+        return Rows(ask, Effect.to_dict, types=EFFECT_TYPES)
 
+    @abstractmethod
     def in_doubt(self) -> Rows[Effect]:
-        """Return the effects of which nobody knows whether they happened, the oldest first.
+        """Return the effects of which nobody knows whether they happened, the oldest first."""
 
-        Each waits for a reconciler or a person.
-        """
 
-        def ask() -> Iterator[Effect]:
-            effects = (self.look(lease.effect) for lease in self._store.leases())
-            doubtful = [e for e in effects if e is not None and e.state is EffectState.IN_DOUBT]
-            return iter(sorted(doubtful, key=lambda effect: (effect.started_at, effect.id)))
+def query_of(
+    *,
+    kind: str | None,
+    world: World | str | None,
+    operation: str | None,
+    effect: str | None,
+    corrects: str | None,
+    incident: str | None,
+    correlation: str | None,
+) -> Query:
+    """Return the question for entries whose header says all of this.
 
-        return Rows(ask, Effect.to_dict)
+    Raises:
+        InvalidInputError: names the value that no header has.
+    """
+    return Query(
+        kind=asked("kind", kind),
+        world=None if world is None else as_world(world).value,
+        operation=asked("operation", operation),
+        effect=asked("effect", effect),
+        corrects=asked("corrects", corrects),
+        incident=asked("incident", incident),
+        correlation=asked("correlation", correlation),
+    )
+
+
+# The columns that every entry has, in their order: its index, then the header.
+ENTRY_TYPES: Final[Types] = MappingProxyType(
+    {"index": int}
+    | dict.fromkeys(COLUMNS, str)
+    | {"at": datetime, "recorded_at": datetime, "attempt": int}
+)
+# Those of `Effect.to_dict`.
+EFFECT_TYPES: Final[Types] = MappingProxyType(
+    {
+        "id": str,
+        "operation": str,
+        "scope": str,
+        "key": str,
+        "state": str,
+        "attempt": int,
+        "world": str,
+        "started_at": datetime,
+        "recorded_at": datetime,
+        "corrects": str,
+        "incident": str,
+        "provider_key": str,
+    }
+)
 
 
 def entry_row(entry: Entry) -> dict[str, Any]:
     """Return an entry as a flat row: header fields, then facts (prefixed where names clash)."""
-    own: dict[str, Any] = {"index": entry.index}
-    own |= {
-        f.name: getattr(entry, f.name) for f in attrs.fields(Entry) if f.name not in _NOT_COLUMNS
-    }
+    own = {"index": entry.index, **{name: getattr(entry, name) for name in COLUMNS}}
     own["world"] = entry.world.value
-    return {
-        **own,
-        **{f"facts.{name}" if name in own else name: value for name, value in entry.facts.items()},
-    }
+    return row_of(own, entry.facts)
 
 
 def intents(store: Store, query: Query, incident: str | None) -> Iterator[Entry]:
@@ -164,9 +217,13 @@ def intents(store: Store, query: Query, incident: str | None) -> Iterator[Entry]
     if incident is None:
         yield from store.select(query)
         return
-    named = {entry.effect for entry in store.select(Query(incident=incident))} - {None}
+    naming = store.select(Query(incident=incident, before=query.before))
+    named = {entry.effect for entry in naming} - {None}
     found = [e for effect in named for e in store.select(attrs.evolve(query, effect=effect))]
     yield from sorted(found, key=lambda entry: entry.index or 0)
 
 
-_NOT_COLUMNS: Final = frozenset({"facts", "commitments", "index", "personal", "origin"})
+def oldest_first(effects: list[Effect]) -> Iterator[Effect]:
+    """Yield the effects that are in doubt, those that began first before the others."""
+    doubtful = [effect for effect in effects if effect.state is EffectState.IN_DOUBT]
+    return iter(sorted(doubtful, key=lambda effect: (effect.started_at, effect.id)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -16,8 +18,11 @@ from rml.effect.errors import CorrectionTargetError
 from rml.effect.state import history_of
 from rml.entropy import random_bytes
 from rml.error import InvalidInputError
+from rml.ledger.correction import Corrections
 from rml.ledger.entry import (
     COMMITMENTS_MAX,
+    RESERVED_KINDS,
+    TEXT_CHARACTERS_MAX,
     Entry,
     check_kind,
     check_text,
@@ -49,6 +54,10 @@ LINKS: Final = frozenset(
     }
 )
 _SALT_BYTES: Final = 16  # 128 bits: a low-entropy value cannot be guessed from its digest
+_SALT_CHARACTERS: Final = 22
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+# How JSON ends a float that is a whole number: one that texts, too, may hold.
+_WHOLE_FLOAT: Final = re.compile(rb"\.0[],}]")
 
 
 @attrs.frozen
@@ -70,6 +79,17 @@ class Draft:
     now: datetime
     _new_id: Any
     _around: Surroundings
+    _recorded_at: str = attrs.field(init=False)
+    _standing: dict[str, Any] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Work out what every entry of the commit says alike."""
+        self._recorded_at = recorded_at = utc_text(self.now)
+        self._standing = standing = {"origin": self._origin, "recorded_at": recorded_at}
+        if self._around.told:
+            standing.update(self._around.told)
+        if self.service is not None:
+            standing["service"] = check_text("service", self.service)
 
     def append(
         self,
@@ -91,38 +111,60 @@ class Draft:
         Raises:
             InvalidInputError: names the value that cannot be recorded, and the way out.
             UnknownIdError: ``corrects`` names no entry or effect of this ledger.
-            CorrectionTargetError: ``corrects`` names an effect that is not known to have happened.
+            CorrectionTargetError: ``corrects`` names what is not known to have happened.
+            OverCorrectionError: less is left of what ``corrects`` names than this takes back.
         """
-        around = self._around
-        texts = {
-            "actor": around.actor if actor is None else actor,
-            "correlation": around.correlation,
-            "traceparent": around.traceparent,
-            "service": self.service,
-            "corrects": corrects,
-            **{name: value for name, value in links.items() if value is not None},
-        }
         if not links.keys() <= LINKS:
             raise _no_link(links)
-        header: dict[str, Any] = {}
-        for name, value in texts.items():
+        header = self._standing.copy()
+        if actor is not None:
+            header["actor"] = check_text("actor", actor)
+        for name, value in links.items():
             if value is not None:
                 check = _attempt if name == "attempt" else check_text
                 header[name] = check(name, value)
-        if corrects is not None:
-            header["corrects"] = self.correctable(corrects)
-        happened = check_moment("at", at, self.now)
-        entry_id = self._new_id(self.now)
-        recorded_at = utc_text(self.now)
-        header["id"] = entry_id
         header["kind"] = check_kind(kind)
-        header["origin"] = self._origin
+        told = {} if facts is None else check_facts(facts)
+        if corrects is not None:
+            check_text("corrects", corrects)
+            own = kind.partition(".")[0] not in RESERVED_KINDS
+            header["corrects"] = (
+                self.check_correction(corrects, told) if own else self.correctable(corrects)
+            )
+        header["id"] = entry_id = self._new_id(self.now)
+        if type(entry_id) is not str:
+            raise InvalidInputError.about("a new id", entry_id, "give ids that are text")
         header["world"] = as_world(world).value
-        header["recorded_at"] = recorded_at
-        header["at"] = recorded_at if happened is self.now else utc_text(happened)
+        header["at"] = (
+            self._recorded_at if at is None else utc_text(check_moment("at", at, self.now))
+        )
         commitments, beside = ({}, None) if personal is None else seal_personal(personal)
-        sealed = seal(header, {} if facts is None else check_facts(facts), commitments, beside)
+        sealed = seal(header, told, commitments, beside, checked=True)
         return Receipt(entry_id, self._transaction.append(sealed), self.now)
+
+    def check_correction(
+        self, corrects: str, facts: Mapping[str, Any], but: str | None = None
+    ) -> str:
+        """Refuse a correction that cannot be, and return the id of the entry that it is to name.
+
+        Args:
+            corrects: an entry's id, or an effect's.
+            facts: those of the correction; ``amount`` and ``currency`` are compared.
+            but: the id of the correcting effect, if an earlier attempt of it may have happened.
+
+        Raises:
+            UnknownIdError: there is no such entry or effect.
+            CorrectionTargetError: it is not known to have happened.
+            OverCorrectionError: less is left of it than the correction takes back.
+            InvalidInputError: the amount is none that can be added up.
+        """
+        at = self._transaction
+
+        def effect(effect_id: str) -> tuple[list[Entry], Lease | None]:
+            return at.of_effect(effect_id), at.lease(effect_id)
+
+        Corrections(at.select, effect, at.leases, self.now).check(corrects, facts, but)
+        return self.correctable(corrects)
 
     def correctable(self, corrects: str) -> str:
         """Return the id of the corrected entry; an effect stands for the entry that ended it."""
@@ -155,6 +197,7 @@ class Draft:
         effect: str | None = None,
         incident: str | None = None,
         corrects: str | None = None,
+        correlation: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -164,6 +207,7 @@ class Draft:
             effect=effect,
             incident=incident,
             corrects=corrects,
+            correlation=correlation,
             limit=limit,
             newest_first=newest_first,
         )
@@ -176,6 +220,10 @@ class Draft:
     def lease(self, effect: str) -> Lease | None:
         """Return the lease under which an effect is being carried out."""
         return self._transaction.lease(effect)
+
+    def leases(self) -> list[Lease]:
+        """Return every lease: those of the effects in flight, in doubt, or never finished."""
+        return self._transaction.leases()
 
     def grant(self, effect: str, attempt: int, owner: str, seconds: float) -> None:
         """Grant or renew a lease, counted from now by the ledger's clock."""
@@ -214,12 +262,17 @@ class _Ended:
 _ENDED: Final[Any] = _Ended()
 
 
+_WORLDS: Final = {world.value: world for world in World}
+
+
 def as_world(world: object) -> World:
     """Return the world for a member or its spelling.
 
     Raises:
         InvalidInputError: it is no world.
     """
+    if type(world) is str and world in _WORLDS:
+        return _WORLDS[world]
     try:
         return member_of(World, world)
     except ValueError as error:
@@ -264,13 +317,15 @@ def check_facts(facts: object) -> dict[str, Any]:
     Raises:
         InvalidInputError: names the fact that cannot be recorded in clear.
     """
+    told = _read_mapping("facts", facts)
     return {
-        name: plain(value, f"facts.{name}") for name, value in _read_mapping("facts", facts).items()
+        name: value if type(value) is str else plain(value, f"facts.{name}", 1)
+        for name, value in told.items()
     }
 
 
 def _read_mapping(what: str, mapping: object) -> dict[str, Any]:
-    if not isinstance(mapping, Mapping):
+    if type(mapping) is not dict and not isinstance(mapping, Mapping):
         message = f"{what} must be a mapping from names to values, not {type(mapping).__name__}"
         raise InvalidInputError(message)
     try:
@@ -278,7 +333,14 @@ def _read_mapping(what: str, mapping: object) -> dict[str, Any]:
     except Exception as error:  # a class of its own may raise anything
         message = f"{what} cannot be read ({type(error).__name__})"
         raise InvalidInputError(message) from error
+    if set(map(type, read)) == {str} and all(map(_is_name, read)):
+        return read
     return {_name(what, name): value for name, value in read.items()}
+
+
+@lru_cache(maxsize=1024)  # programs use the same few names over and over
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= TEXT_CHARACTERS_MAX and name.isprintable()
 
 
 def _name(where: str, name: object) -> str:
@@ -313,7 +375,7 @@ def seal_personal(personal: object) -> tuple[dict[str, str], bytes | None]:
             raise
         kept[name] = [salt, value]
     beside = compact_json(kept, checked=True)
-    if b".0" in beside:
+    if _WHOLE_FLOAT.search(beside):
         beside = compact_json(settled(kept), checked=True)
     if len(beside) > PERSONAL_BYTES_MAX:
         raise LimitError(
@@ -325,4 +387,5 @@ def seal_personal(personal: object) -> tuple[dict[str, str], bytes | None]:
 
 def new_salt() -> str:
     """Return 128 random bits as 22 characters of base64url."""
-    return base64.urlsafe_b64encode(random_bytes(_SALT_BYTES)).rstrip(b"=").decode()
+    salt = binascii.b2a_base64(random_bytes(_SALT_BYTES)).translate(_URL_SAFE)
+    return salt[:_SALT_CHARACTERS].decode()

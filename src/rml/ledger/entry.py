@@ -27,7 +27,9 @@ An entry is one JSON array of four members, written as RFC 8785 canonical JSON i
     ``["rml/1/field", salt, name, value]``.
 
 A value beside an entry is gone rightly only if an entry of kind ``payload.erased`` follows, whose
-``corrects`` is the entry's id and whose ``facts.fields`` lists the field's name.
+``corrects`` is the entry's id and whose ``facts.fields`` lists the field's name; or one of kind
+``payload.pruned``, whose ``facts.below`` is an index above the entry's and none above its own, and
+whose ``facts.kept`` lists neither the entry's id nor its ``effect``.
 
 An entry is at most 65,535 bytes, the most that a C2SP tlog-tiles entry bundle carries. Entries are
 the leaves of one Merkle tree (RFC 6962, section 2.1): a leaf's hash is SHA-256 over one zero byte
@@ -69,8 +71,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from operator import is_
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -130,6 +133,7 @@ class Entry:
 
     ``index`` and ``personal`` are not part of the bytes: the first is the entry's place in the tree
     (``None`` until sealed), the second holds the values of committed fields that are not erased.
+    Neither is ``upcast_from``: the facts as they were recorded, where an upcaster shows others.
     """
 
     id: str
@@ -153,6 +157,7 @@ class Entry:
     commitments: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen, hash=False)
     index: int | None = attrs.field(default=None, eq=False)
     personal: Mapping[str, Any] = attrs.field(factory=dict, converter=_frozen, eq=False, repr=False)
+    upcast_from: Mapping[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     def header(self) -> dict[str, Any]:
         """Return the header as JSON data, absent fields left out."""
@@ -172,11 +177,17 @@ class Entry:
 
     def seal(self, personal: bytes | None = None) -> Sealed:
         """Return the entry as a store keeps it; see :func:`seal`."""
-        return seal(self.header(), dict(self.facts), dict(self.commitments), personal)
+        facts = self.facts if self.upcast_from is None else self.upcast_from
+        return seal(self.header(), dict(facts), dict(self.commitments), personal)
 
     def to_bytes(self) -> bytes:
-        """Return the canonical bytes; the inverse of :meth:`from_bytes`."""
+        """Return the canonical bytes as recorded; the inverse of :meth:`from_bytes`."""
         return self.seal().data
+
+    def upcast(self, facts: Mapping[str, Any]) -> Self:
+        """Return the same entry, which shows other facts; its bytes stay what they are."""
+        recorded = self.facts if self.upcast_from is None else self.upcast_from
+        return attrs.evolve(self, facts=facts, upcast_from=recorded)
 
     @classmethod
     def from_bytes(
@@ -201,18 +212,15 @@ class Entry:
         value = parse_json(data)
         if not isinstance(value, list) or not value:
             raise TypeError("it is no rml entry")
-        if value[0] != FORMAT:
+        read = _READERS.get(value[0]) if isinstance(value[0], str) else None
+        if read is None:
             raise NewerFormatError(
-                f"an entry has the format {str(value[0])[:40]!r}, and this rml reads {FORMAT!r}; "
-                "upgrade rml"
+                f"an entry has the format {str(value[0])[:40]!r}, and this rml reads "
+                f"{', '.join(map(repr, _READERS))}; upgrade rml"
             )
-        _, header, facts, commitments = value
-        fields = dict(header)
-        fields["world"] = World(fields["world"])
-        fields["at"] = parse_utc(fields["at"])
-        fields["recorded_at"] = parse_utc(fields["recorded_at"])
+        fields = read(value[1:])
         kept = {} if personal is None else values_of(personal)
-        return cls(**fields, facts=facts, commitments=commitments, index=index, personal=kept)
+        return cls(**fields, index=index, personal=kept, upcast_from=None)
 
     def erased(self) -> tuple[str, ...]:
         """Return the names of committed fields whose values are gone."""
@@ -220,24 +228,55 @@ class Entry:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as bytes: the read-only views of facts cannot be pickled or copied themselves."""
-        return _rebuilt, (type(self), self.to_bytes(), self.index, dict(self.personal))
+        shown = None if self.upcast_from is None else dict(self.facts)
+        return _rebuilt, (type(self), self.to_bytes(), self.index, dict(self.personal), shown)
 
 
-def _rebuilt(kind: type[Entry], data: bytes, index: int | None, personal: dict[str, Any]) -> Entry:
-    return attrs.evolve(kind.from_bytes(data, index=index), personal=personal)
+def _rebuilt(
+    kind: type[Entry],
+    data: bytes,
+    index: int | None,
+    personal: dict[str, Any],
+    shown: dict[str, Any] | None,
+) -> Entry:
+    entry = attrs.evolve(kind.from_bytes(data, index=index), personal=personal)
+    return entry if shown is None else entry.upcast(shown)
 
 
-@attrs.frozen
+def _read_1(members: list[Any]) -> dict[str, Any]:
+    """Return an entry's fields from what follows the format's name in ``rml/1``."""
+    header, facts, commitments = members
+    fields = dict(header, world=World(header["world"]))
+    fields["at"] = parse_utc(fields["at"])
+    fields["recorded_at"] = parse_utc(fields["recorded_at"])
+    if fields.keys() & {"facts", "commitments"}:
+        raise ValueError("the header has a field that belongs elsewhere")
+    return {**fields, "facts": facts, "commitments": commitments}
+
+
+# How each format is read. Only the newest is written; what was written once is read for ever.
+_READERS: Final[Mapping[str, Callable[[list[Any]], dict[str, Any]]]] = MappingProxyType(
+    {FORMAT: _read_1}
+)
+
+
+@attrs.define
 class Sealed:
     """An entry as a store keeps it.
 
-    Its bytes, their leaf hash, the values of :data:`COLUMNS`, and the bytes of what is kept beside.
+    Its bytes, their leaf hash, the header fields that have a column, and the bytes of what is kept
+    beside.
     """
 
     data: bytes
     leaf: bytes
-    columns: tuple[Any, ...]
+    fields: Mapping[str, Any]
     personal: bytes | None
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The values of :data:`COLUMNS`, ``None`` for a field that is absent."""
+        return tuple(map(self.fields.get, COLUMNS))
 
 
 def seal(
@@ -245,15 +284,20 @@ def seal(
     facts: dict[str, Any],
     commitments: dict[str, str],
     personal: bytes | None,
+    *,
+    checked: bool = False,
 ) -> Sealed:
     """Return an entry's canonical bytes with all that a store keeps beside them.
+
+    ``checked`` says that the header's fields have been checked one by one, and that the facts came
+    out of :func:`rml.codec.plain`.
 
     Raises:
         EncodingError: a fact has no canonical form.
         LimitError: the entry is larger than 65,535 bytes.
     """
     try:
-        data = canonical_json([FORMAT, header, facts, commitments])
+        data = canonical_json([FORMAT, header, facts, commitments], checked=checked)
     except EncodingError:
         canonical_json(facts, "facts")  # names the place as its owner knows it
         raise
@@ -262,7 +306,9 @@ def seal(
             f"the entry {header['kind']!r} is {len(data)} bytes, the limit is {ENTRY_BYTES_MAX} "
             "(ENTRY_BYTES_MAX); move large fields to personal=, which is kept beside the entry"
         )
-    return Sealed(data, leaf_hash(data), tuple(map(header.get, COLUMNS)), personal)
+    fields = header.copy()
+    del fields["origin"]
+    return Sealed(data, leaf_hash(data), fields, personal)
 
 
 def values_of(personal: bytes) -> dict[str, Any]:
@@ -310,6 +356,12 @@ def settled(value: Any) -> Any:
     return value
 
 
+# What the library records itself; a program's own kinds begin with another word.
+RESERVED_KINDS: Final = frozenset(
+    {"checkpoint", "effect", "error", "incident", "payload", "pending", "rml", "saga"}
+)
+
+
 def check_kind(kind: object) -> str:
     """Return ``kind`` as plain text if it is dotted lower-case words, at most 63 characters.
 
@@ -317,10 +369,15 @@ def check_kind(kind: object) -> str:
         InvalidInputError: it is not.
     """
     text = str.__str__(kind) if isinstance(kind, str) else ""
-    if len(text) <= _KIND_CHARACTERS_MAX and _KIND.fullmatch(text):
+    if len(text) <= _KIND_CHARACTERS_MAX and _is_kind(text):
         return text
     message = f"kind {shown(kind)} must be dotted lower-case words, such as 'payment.refund'"
     raise InvalidInputError(message)
+
+
+@lru_cache  # a program has few kinds
+def _is_kind(text: str) -> bool:
+    return _KIND.fullmatch(text) is not None
 
 
 def check_text(name: str, value: object) -> str:
@@ -362,7 +419,7 @@ def flaw_of(entry: Entry) -> str | None:
         return "a header field is no text"
     if type(attempt) is not int or attempt < 1:
         return "the attempt is no integer from 1"
-    if not _KIND.fullmatch(entry.kind) or len(entry.kind) > _KIND_CHARACTERS_MAX:
+    if len(entry.kind) > _KIND_CHARACTERS_MAX or not _is_kind(entry.kind):
         return "the kind is no dotted lower-case words"
     if not _UUID7.fullmatch(entry.id):
         return "the id is no UUIDv7"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rml.error import ClosedError, DialogError, HistoryError, InvalidInputError
+from rml.error import (
+    ClosedError,
+    ConfigurationError,
+    DialogError,
+    HistoryError,
+    InvalidInputError,
+)
 from rml.world import Action
 
 
@@ -40,10 +46,28 @@ class NewerFormatError(ClosedError):
     code = "LEDGER_NEWER_FORMAT"
 
 
+class AnchorError(DialogError):
+    """An anchor could not be reached, or did not keep the checkpoint; ask again later."""
+
+    code = "ANCHOR_FAILED"
+
+
+class UpcastError(ConfigurationError):
+    """An upcaster failed at an entry; correct the upcaster, for the entry is as it was recorded."""
+
+    code = "UPCAST_FAILED"
+
+
 class UnknownIdError(ClosedError, LookupError):
     """No such entry, effect or incident is in this ledger."""
 
     code = "UNKNOWN_ID"
+
+
+class PendingEndedError(ClosedError):
+    """What was pending has been confirmed, voided or has expired; nothing was recorded."""
+
+    code = "PENDING_ENDED"
 
 
 class NoLedgerError(ClosedError):

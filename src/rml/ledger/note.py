@@ -48,7 +48,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import attrs
 
@@ -100,6 +100,7 @@ class Signature:
 class VerifierKey:
     """A public key and the name that it signs under; safe to publish."""
 
+    algorithm: ClassVar[int] = ED25519
     name: str
     public: bytes = attrs.field(repr=False)
 
@@ -112,12 +113,12 @@ class VerifierKey:
     @property
     def id(self) -> bytes:
         """The four bytes that signature lines name this key by."""
-        keyed = self.name.encode() + b"\n" + bytes([ED25519]) + self.public
+        keyed = self.name.encode() + b"\n" + bytes([self.algorithm]) + self.public
         return hashlib.sha256(keyed).digest()[:_ID_BYTES]
 
     def to_text(self) -> str:
         """Return the key as text."""
-        return f"{self.name}+{self.id.hex()}+{encode_base64(bytes([ED25519]) + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{encode_base64(bytes([self.algorithm]) + self.public)}"
 
     @classmethod
     def from_text(cls, text: object) -> Self:
@@ -130,7 +131,8 @@ class VerifierKey:
             raise InvalidInputError(
                 "this is a signer key, which is secret; give the verifier key made with it"
             )
-        key_id, name, public = _parse_key(text, "a verifier key", "name+id+base64")
+        form = "name+id+base64"
+        key_id, name, public = _parse_key(text, "a verifier key", form, cls.algorithm)
         key = cls(name, public)
         if key.id != key_id:
             raise InvalidInputError(f"the id of the verifier key of {name!a:.80} is not that key's")
@@ -326,15 +328,18 @@ def _ed25519() -> Any:
     return ed25519
 
 
-def _parse_key(text: object, what: str, form: str) -> tuple[bytes, str, bytes]:
+def _parse_key(
+    text: object, what: str, form: str, algorithm: int = ED25519
+) -> tuple[bytes, str, bytes]:
     """Return a key's id, name and bytes; no message shows the text, which may be a secret."""
     name, _, rest = str(text).strip().partition("+")
     key_id, _, encoded = rest.partition("+")
     if not _is_name(name) or not _ID.fullmatch(key_id):
         raise InvalidInputError(f"this is not {what}, which reads {form}")
     keyed = decode_base64(encoded, what)
-    if keyed[:1] != bytes([ED25519]) or len(keyed) != 1 + KEY_BYTES:
-        raise InvalidInputError(f"{what} of {name!a:.80} is no Ed25519 key, the only kind known")
+    if keyed[:1] != bytes([algorithm]) or len(keyed) != 1 + KEY_BYTES:
+        kind = f"no Ed25519 key of algorithm 0x{algorithm:02x}"
+        raise InvalidInputError(f"{what} of {name!a:.80} is {kind}, the only kind known")
     return bytes.fromhex(key_id), name, keyed[1:]
 
 

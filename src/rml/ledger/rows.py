@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-import importlib
-import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, overload
 
-from rml.clock import utc_text
-from rml.error import MissingExtraError
+from rml.error import InvalidInputError
+from rml.files import as_path, writing
+from rml.ledger.frames import CHUNK_ROWS, Facts, Frames, Progress, Types, library
 from rml.tag import shown
 
 T = TypeVar("T")
@@ -21,9 +20,7 @@ T = TypeVar("T")
 # What a notebook shows of a long answer; the rest is a query away.
 HTML_ROWS_MAX: Final = 50
 REPR_ROWS_MAX: Final = 10
-_NONE: Final = type(None)
-_GAPPED: Final = MappingProxyType({int: "Int64", bool: "boolean"})
-_PLAIN: Final = frozenset({str, int, bool, float, datetime})
+_NO_TYPES: Final[Types] = MappingProxyType({})
 
 
 class Rows(Generic[T]):
@@ -31,8 +28,13 @@ class Rows(Generic[T]):
 
     History only grows, so answers stay true.
     ``len(rows)`` counts, ``rows[0]`` and ``rows[-1]`` look up, and ``to_pandas()``, ``to_polars()``
-    and ``to_arrow()`` make frames with one column a field. Polars and Arrow want one type a column:
-    there a column of several types becomes text, and lists and objects become JSON text.
+    and ``to_arrow()`` make frames with one column a field. ``to_arrow_batches()`` and
+    ``to_parquet()`` do so for more rows than memory holds.
+
+    The columns of entries and effects have the same types in every answer; a fact's column has the
+    type of its values. Polars and Arrow want one type a column: there a fact of several types
+    becomes text, and lists and objects become JSON text. With ``facts="json"``, all facts of a row
+    are the JSON text of one column, ``facts``, instead.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Rows(Generic[T]):
         ask: Callable[[], Iterator[T]],
         columns: Callable[[T], dict[str, Any]],
         count: Callable[[], int] | None = None,
+        types: Types = _NO_TYPES,
     ) -> None:
         self._ask = ask
         self._columns = columns
         self._count = count
+        self._types = types
 
     def __iter__(self) -> Iterator[T]:
         return self._ask()
@@ -70,44 +74,80 @@ class Rows(Generic[T]):
         """Return every row as a flat dict, facts under their own names."""
         return [self._columns(row) for row in self._ask()]
 
-    def to_pandas(self) -> Any:
-        """Return a pandas.DataFrame.
+    def to_pandas(self, *, facts: Facts = "columns") -> Any:
+        """Return a pandas.DataFrame; a fact keeps the values that were recorded.
 
         Raises:
             MissingExtraError: pandas is not installed; the message is the command that installs it.
         """
-        pandas = _frames("pandas")
-        return pandas.DataFrame(
-            {
-                name: pandas.array(values, dtype=dtype) if (dtype := _gaps(values)) else values
-                for name, values in self._table().items()
-            }
-        )
+        return self._frames(facts).to_pandas()
 
-    def to_polars(self) -> Any:
+    def to_polars(self, *, facts: Facts = "columns") -> Any:
         """Return a polars.DataFrame.
 
         Raises:
             MissingExtraError: polars is not installed.
         """
-        return _frames("polars").DataFrame(self._tidy_table())
+        return self._frames(facts).to_polars()
 
-    def to_arrow(self) -> Any:
+    def to_arrow(self, *, facts: Facts = "columns") -> Any:
         """Return a pyarrow.Table.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
         """
-        return _frames("pyarrow").table(self._tidy_table())
+        return self._frames(facts).to_arrow()
 
-    def _table(self) -> dict[str, list[Any]]:
-        """Return the columns in the order in which they first appear, as long as there are rows."""
-        dicts = self.to_dicts()
-        names = dict.fromkeys(name for row in dicts for name in row)
-        return {name: [row.get(name) for row in dicts] for name in names}
+    def to_arrow_batches(
+        self, size: int = CHUNK_ROWS, *, facts: Facts = "columns"
+    ) -> Iterator[Any]:
+        """Yield pyarrow.RecordBatches of so many rows and one schema, in constant memory.
 
-    def _tidy_table(self) -> dict[str, list[Any]]:
-        return {name: _one_type(values) for name, values in self._table().items()}
+        For facts as columns the rows are read twice, the first time for names and types; rows that
+        have others by the second time are refused. A :class:`rml.LedgerView` does not change.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+            InvalidInputError: ``size`` is no number of rows, or the columns changed meanwhile.
+        """
+        told: object = size
+        if type(told) is not int or told < 1:
+            raise InvalidInputError.about("size", size, "give a number of rows")
+        return self._frames(facts).to_arrow_batches(size)
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        facts: Facts = "columns",
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write the rows into a Parquet file, in constant memory; return how many there were.
+
+        The file appears when it is whole. Facts are read as in :meth:`to_arrow_batches`.
+
+        Args:
+            path: the file.
+            facts: a column for each fact, or ``"json"`` for one of all.
+            overwrite: whether a file that is there may be replaced.
+            progress: called with (rows written, rows in all) now and then.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+            FileNotWrittenError: the file is there already, or cannot be written.
+            InvalidInputError: an argument cannot be used, or the columns changed meanwhile.
+        """
+        if progress is not None and not callable(progress):
+            raise InvalidInputError.about("progress", progress, "give a function of two numbers")
+        frames, target = self._frames(facts), as_path("path", path)
+        library("pyarrow.parquet")
+        with writing(target, overwrite=overwrite) as file:
+            return frames.write_parquet(file, progress)
+
+    def _frames(self, facts: Facts) -> Frames:
+        rows = Frames(lambda: map(self._columns, self._ask()), self._types, self.__len__)
+        return rows.with_facts(facts)
 
     def __repr__(self) -> str:
         shown = list(islice(self._ask(), REPR_ROWS_MAX + 1))
@@ -137,34 +177,5 @@ class Rows(Generic[T]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
-def _gaps(values: list[Any]) -> str | None:
-    """Return the pandas type for integers or booleans with gaps, which it would read as floats."""
-    kinds = {type(value) for value in values}
-    return next((name for kind, name in _GAPPED.items() if kinds == {kind, _NONE}), None)
-
-
-def _one_type(values: list[Any]) -> list[Any]:
-    kinds = {type(value) for value in values} - {_NONE}
-    if len(kinds) <= 1 and kinds <= _PLAIN:
-        return values
-    return [None if value is None else _text(value) for value in values]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, datetime):
-        return utc_text(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
 def _cell(value: object) -> str:
     return f"<td>{'' if value is None else html.escape(str(value))}</td>"
-
-
-def _frames(package: str) -> Any:
-    extra = "arrow" if package == "pyarrow" else package
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError.about(extra) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -40,7 +40,11 @@ class Lease:
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """Which entries to read; every condition that is not ``None`` must hold. Times are UTC text."""
+    """Which entries to read; every condition that is not ``None`` must hold. Times are UTC text.
+
+    ``after`` and ``before`` are indexes, neither of them included; ``with_personal`` asks for
+    entries beside which something is still kept.
+    """
 
     id: str | None = None
     kind: str | None = None
@@ -54,8 +58,10 @@ class Query:
     since: str | None = None
     until: str | None = None
     after: int = -1
+    before: int | None = None
     limit: int | None = None
     newest_first: bool = False
+    with_personal: bool = False
 
 
 # The conditions that an entry meets by having the same value in its header.
@@ -91,6 +97,50 @@ class Row:
     columns: tuple[Any, ...]
 
 
+@attrs.frozen
+class Step:
+    """One entry of an effect, as its columns have it."""
+
+    index: int
+    effect: str
+    kind: str
+    attempt: int | None
+    id: str
+
+
+@attrs.frozen(kw_only=True)
+class Survey:
+    """What a store can tell at once of the rows from one index to another, to be looked at at once.
+
+    Attributes:
+        doubtful: the indexes of rows for which the store does not vouch. Of every other row it has
+            seen that its bytes begin with the header that its columns and the origin give, that no
+            text in it is empty, and no attempt below 1.
+        leaves: the stored leaf hashes in index order, one after the other.
+        ids: the ids in index order, with a quotation mark between each and the next.
+        recorded_ats: the times of recording, in the same way.
+        other_ats: those times ``at`` that are not the time of recording, in the same way.
+        kinds: each kind once.
+        worlds: each world once.
+        personal: what is kept beside rows, by index.
+        steps: the rows of effects.
+    """
+
+    doubtful: Sequence[int]
+    leaves: bytes = b""
+    ids: bytes = b""
+    recorded_ats: bytes = b""
+    other_ats: bytes = b""
+    kinds: Sequence[str] = ()
+    worlds: Sequence[str] = ()
+    personal: Mapping[int, bytes] = attrs.field(factory=dict)
+    steps: Sequence[Step] = ()
+
+    def id_at(self, place: int) -> str:
+        """Return the id of the row at a place from the start."""
+        return self.ids.split(b'"', place + 1)[place].decode()
+
+
 class Transaction(Protocol):
     """One commit in the making. All of it becomes durable together, or none of it."""
 
@@ -110,6 +160,10 @@ class Transaction(Protocol):
         """Return the lease of an effect that is being carried out, if there is one."""
         ...
 
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        """Return every lease, by effect; or those of effects one of whose entries holds bytes."""
+        ...
+
     def put_lease(self, lease: Lease) -> None:
         """Grant or renew a lease."""
         ...
@@ -123,13 +177,80 @@ class Transaction(Protocol):
         ...
 
 
-class Store(Protocol):
-    """A place that keeps one ledger."""
+class Verifiable(Protocol):
+    """What a verification asks of a store. Indexes go from ``start`` to below ``stop``."""
 
     @property
     def origin(self) -> str:
         """The ledger's identity, as in every entry's header."""
         ...
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether two threads can read at once, and neither waits for the other."""
+        ...
+
+    def head(self) -> Head:
+        """Return the recorded size and root."""
+        ...
+
+    def data(self, start: int, stop: int) -> Sequence[bytes]:
+        """Return the bytes of the rows that there are in a range, in index order."""
+        ...
+
+    def survey(self, start: int, stop: int) -> Survey:
+        """Tell what can be told at once of the rows in a range.
+
+        A store that compares nothing itself doubts all of them.
+        """
+        ...
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Yield every row as stored, in index order; or those of a range."""
+        ...
+
+    def erasures(self, entries: Sequence[str]) -> Sequence[bytes]:
+        """Return the bytes of the entries that record an erasure beside some entries."""
+        ...
+
+    def tiles(self, level: int, start: int, stop: int) -> Sequence[Tile]:
+        """Return the stored tiles of a level from one place to another, in order."""
+        ...
+
+    def strays(self, size: int) -> Sequence[tuple[int, int]]:
+        """Return level and place of stored tiles that a tree of this size has not."""
+        ...
+
+    def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """Return the stored hashes of one level of tiles, fewer where there are no more.
+
+        Level 0 are the leaves' hashes; those of a higher level are the roots of the full tiles
+        below it.
+        """
+        ...
+
+    def select(self, query: Query) -> Iterator[Entry]:
+        """Yield the entries that match in constant memory, from one consistent view."""
+        ...
+
+    def effect(self, effect: str) -> tuple[list[Entry], Lease | None]:
+        """Return an effect's entries in index order and its lease, from one consistent view."""
+        ...
+
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        """Return every lease that has not been dropped: the effects in flight or never finished.
+
+        Given ``saying``, only those of effects one of whose entries holds these bytes.
+        """
+        ...
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Return (code, detail) of what is wrong with the store, such as missing triggers."""
+        ...
+
+
+class Store(Verifiable, Protocol):
+    """A place that keeps one ledger."""
 
     def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
         """Run ``work`` in one durable commit and return what it returned.
@@ -145,48 +266,12 @@ class Store(Protocol):
         """
         ...
 
-    def select(self, query: Query) -> Iterator[Entry]:
-        """Yield the entries that match in constant memory, from one consistent view."""
-        ...
-
     def count(self, query: Query) -> int:
         """Return how many entries match."""
         ...
 
-    def effect(self, effect: str) -> tuple[list[Entry], Lease | None]:
-        """Return an effect's entries in index order and its lease, from one consistent view."""
-        ...
-
     def last(self, effect: str) -> tuple[str, bytes | None] | None:
         """Return the kind of an effect's newest entry and what is kept beside it, for a replay."""
-        ...
-
-    def leases(self) -> list[Lease]:
-        """Return every lease that has not been dropped: the effects in flight or never finished."""
-        ...
-
-    def head(self) -> Head:
-        """Return the recorded size and root."""
-        ...
-
-    def rows(self) -> Iterator[Row]:
-        """Yield every row as stored, in index order, for verification."""
-        ...
-
-    def tiles(self) -> Iterator[Tile]:
-        """Yield every stored tile by level and place, for verification."""
-        ...
-
-    def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
-        """Return the stored hashes of one level of tiles, fewer where there are no more.
-
-        Level 0 are the leaves' hashes; those of a higher level are the roots of the full tiles
-        below it.
-        """
-        ...
-
-    def findings(self) -> list[tuple[str, str]]:
-        """Return (code, detail) of what is wrong with the store, such as missing triggers."""
         ...
 
     def scrub(self) -> None:

@@ -38,7 +38,7 @@ def tile_root(hashes: Sequence[bytes]) -> bytes:
     """Return the root over a full row of ``2**k`` sibling hashes."""
     row = list(hashes)
     while len(row) > 1:
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+        row = list(map(node_hash, row[::2], row[1::2]))
     return row[0]
 
 
@@ -82,32 +82,54 @@ class Frontier:
 
     def add(self, leaf: bytes) -> list[Tile]:
         """Add one leaf hash; return the tiles that it filled."""
+        self._push(0, leaf)
+        self.size += 1
+        return self._fold(leaf, 0)
+
+    def extend(self, leaves: Sequence[bytes]) -> list[Tile]:
+        """Add leaf hashes, a whole tile at a time where they fill one; return the filled tiles."""
         filled: list[Tile] = []
-        carry, height, place = leaf, 0, self.size
-        self._push(0, carry)
-        while place & 1:
-            carry = node_hash(self._peaks.pop(), carry)
-            height, place = height + 1, place >> 1
-            if height % TILE_HEIGHT == 0:
+        place, end = 0, len(leaves)
+        while place < end:
+            if self.size % TILE_WIDTH or end - place < TILE_WIDTH:
+                filled += self.add(leaves[place])
+                place += 1
+            else:
+                row = leaves[place : place + TILE_WIDTH]
+                self._push(0, *row)
+                self.size += TILE_WIDTH
+                filled += self._fold(tile_root(row), TILE_HEIGHT)
+                place += TILE_WIDTH
+        return filled
+
+    def _fold(self, carry: bytes, height: int) -> list[Tile]:
+        """Join the newest perfect subtree, ``height`` levels high, with its equals to the left."""
+        filled: list[Tile] = []
+        place = (self.size >> height) - 1
+        while True:
+            if height and height % TILE_HEIGHT == 0:
                 level = height // TILE_HEIGHT
                 filled.append(Tile(level - 1, place, b"".join(self.rows[level - 1]), carry))
                 self.rows[level - 1].clear()
                 self._push(level, carry)
+            if not place & 1:
+                break
+            carry = node_hash(self._peaks.pop(), carry)
+            height, place = height + 1, place >> 1
         self._peaks.append(carry)
         self._root = None
-        self.size += 1
         return filled
 
-    def _push(self, level: int, value: bytes) -> None:
+    def _push(self, level: int, *hashes: bytes) -> None:
         if level == len(self.rows):
             self.rows.append([])
-        self.rows[level].append(value)
+        self.rows[level] += hashes
 
     def root(self) -> bytes:
         """Return the root over all leaves so far."""
         if self._root is None:
             root = self._peaks[-1] if self._peaks else EMPTY_ROOT
-            for peak in reversed(self._peaks[:-1]):
+            for peak in self._peaks[-2::-1]:
                 root = node_hash(peak, root)
             self._root = root
         return self._root

@@ -23,12 +23,9 @@ LOOK_SECONDS: Final = 0.05
 # Commits that are waiting share one flush; more than this would make the first of them wait too
 # long.
 BATCH_MAX: Final = 512
-
-
-def _closed_gate() -> threading.Lock:
-    gate = threading.Lock()
-    gate.acquire()
-    return gate
+# How long a leader sleeps between two looks whether the callers of the last batch are back, in
+# seconds: much less than a flush, of which they would otherwise pay for one more.
+GATHER_SECONDS: Final = 0.00005
 
 
 @attrs.define(eq=False)
@@ -39,22 +36,29 @@ class Waiting:
     done: bool = False
     result: Any = None
     error: BaseException | None = None
-    _gate: threading.Lock = attrs.field(factory=_closed_gate)
+    _gate: threading.Lock | None = None  # shut while its caller sleeps; who leads needs none
 
     def end(self, error: BaseException | None = None) -> None:
         """Take the work's end down and wake its caller."""
         self.error = self.error or error
         self.done = True
-        self.wake()
+        if self._gate is not None:
+            self.wake()
 
     def wake(self) -> None:
         """Let the caller look now."""
-        with suppress(RuntimeError):  # it is awake already
-            self._gate.release()
+        if self._gate is not None:
+            with suppress(RuntimeError):  # it is awake already
+                self._gate.release()
 
     def sleep(self, seconds: float) -> None:
         """Wait to be woken, for a while."""
-        self._gate.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
+        if self._gate is None:
+            gate = threading.Lock()
+            gate.acquire()
+            self._gate = gate
+        if not self.done:
+            self._gate.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
 
     def outcome(self) -> Any:
         """Return what the work returned, or raise what it raised."""
@@ -70,6 +74,7 @@ class Commits:
         self._turn = threading.Lock()
         self._mine = threading.RLock()  # held inside the turn: it knows which thread holds it
         self._queue: deque[Waiting] = deque()
+        self._crowd = 1  # how many committed together last
 
     def leading(self) -> bool:
         """Say whether this very thread is committing."""
@@ -84,20 +89,33 @@ class Commits:
         self,
         work: Callable[[Transaction], Any],
         timeout: float,
+        commit: Callable[[Callable[[Transaction], Any], float], Any],
         lead: Callable[[Waiting, float], None],
     ) -> Any:
-        """Queue a work, lead when nobody does, and return what the work returned.
+        """Carry a work out at once when nobody else writes, or queue it; return what it returned.
 
         Args:
             work: what is to be committed.
             timeout: seconds to wait for a turn.
+            commit: commits one work by itself; called with it and the deadline.
             lead: commits a batch that holds the caller's own work; called with it and the deadline.
 
         Raises:
             TimeoutError: the turn did not come in time; the work is not carried out.
         """
-        waiting = Waiting(work)
         deadline = time.monotonic() + timeout
+        if self._crowd > 1 or self._queue or self._turn.locked():
+            return self._queue_up(Waiting(work), deadline, lead)
+        try:
+            with self._turn, self._mine:
+                return commit(work, deadline)
+        finally:
+            if self._queue:
+                self._wake_next()
+
+    def _queue_up(
+        self, waiting: Waiting, deadline: float, lead: Callable[[Waiting, float], None]
+    ) -> Any:
         self._queue.append(waiting)
         try:
             while not waiting.done:
@@ -117,17 +135,26 @@ class Commits:
             raise
         return waiting.outcome()
 
-    def batch(self) -> list[Waiting]:
-        """Take what is waiting out of the queue."""
-        taken: list[Waiting] = []
-        while self._queue and len(taken) < BATCH_MAX:
-            taken.append(self._queue.popleft())
-        return taken
+    def gather(self) -> None:
+        """Let the callers of the last batch, who have just been woken, queue up again."""
+        seen = 0
+        while seen < len(self._queue) < self._crowd:
+            seen = len(self._queue)
+            time.sleep(GATHER_SECONDS)
+
+    def move_to(self, batch: list[Waiting]) -> None:
+        """Move what is waiting out of the queue; an interrupt leaves nobody in neither."""
+        queue = self._queue
+        while queue and len(batch) < BATCH_MAX:
+            batch.append(queue[0])
+            queue.popleft()
+        self._crowd = len(batch)
 
     def put_back(self, waiting: Waiting) -> None:
         """Queue a work again that an interrupted leader did not come to commit."""
         waiting.error = None
-        self._queue.append(waiting)
+        if waiting not in self._queue:
+            self._queue.append(waiting)
         waiting.wake()
 
     def withdraw(self, waiting: Waiting) -> bool:

@@ -10,18 +10,21 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
 from rml.codec import compact_json, parse_json
 from rml.error import InvalidInputError
-from rml.ledger.entry import Entry, Sealed
+from rml.ledger.entry import COLUMNS, Entry, Sealed
 from rml.ledger.errors import LedgerBusyError, LedgerCorruptError, LedgerUnavailableError
-from rml.ledger.store import EQUAL, Head, Lease, Opening, Query, Row, Transaction
-from rml.ledger.tree import Frontier, Tile
+from rml.ledger.retention import PRUNED, Pruned
+from rml.ledger.store import EQUAL, Head, Lease, Opening, Query, Row, Survey, Transaction
+from rml.ledger.tree import TILE_HEIGHT, Frontier, Tile
 
 T = TypeVar("T")
+
+_EFFECT: Final = COLUMNS.index("effect")
 
 
 def open_store(opening: Opening) -> MemoryStore:
@@ -55,22 +58,28 @@ class _Contents:
         )
 
     def select(self, query: Query) -> Iterator[Entry]:
-        rows = reversed(self.rows) if query.newest_first else iter(self.rows)
+        among = self.rows[max(query.after + 1, 0) : query.before]
+        rows = reversed(among) if query.newest_first else iter(among)
         matching = (entry for entry in map(_read, rows) if matches(entry, query))
         for count, entry in enumerate(matching, 1):
             if query.limit is not None and count > query.limit:
                 return
             yield entry
 
+    def leases_of(self, saying: bytes) -> list[Lease]:
+        effects = {row.columns[_EFFECT] for row in self.rows if saying in row.data}
+        found = sorted(self.leases.items())
+        return [lease for effect, lease in found if not saying or effect in effects]
+
 
 def matches(entry: Entry, query: Query) -> bool:
-    """Say whether an entry meets every condition of a query."""
+    """Say whether an entry meets every condition of a query but those about its index."""
     header = entry.header()
     return (
         all(getattr(query, name) in (None, header.get(name)) for name in EQUAL)
         and (query.since is None or header["recorded_at"] >= query.since)
         and (query.until is None or header["recorded_at"] < query.until)
-        and (entry.index is None or entry.index > query.after)
+        and (not query.with_personal or bool(entry.personal))
     )
 
 
@@ -129,10 +138,10 @@ class MemoryStore:
             return entry.kind, self._contents.rows[entry.index].personal
         return None
 
-    def leases(self) -> list[Lease]:
-        """Return all leases, by effect id."""
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
         self._check_open()
-        return [lease for _, lease in sorted(self._contents.leases.items())]
+        return self._contents.leases_of(saying)
 
     def head(self) -> Head:
         """Return the size and root."""
@@ -140,15 +149,46 @@ class MemoryStore:
         frontier = self._contents.frontier
         return Head(frontier.size, frontier.root())
 
-    def rows(self) -> Iterator[Row]:
-        """Yield every row."""
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Yield every row, or those of a range."""
         self._check_open()
-        yield from self._contents.rows
+        yield from self._contents.rows[start:stop]
 
-    def tiles(self) -> Iterator[Tile]:
-        """Yield every tile."""
+    @property
+    def concurrent(self) -> bool:
+        """Say no: threads of one process that only compute gain nothing."""
+        return False
+
+    def data(self, start: int, stop: int) -> list[bytes]:
+        """Return the bytes of the entries in a range."""
+        return [row.data for row in self.rows(start, stop)]
+
+    def survey(self, start: int, stop: int) -> Survey:
+        """Vouch for nothing."""
+        return Survey(doubtful=range(start, stop))
+
+    def erasures(self, entries: Sequence[str]) -> list[bytes]:
+        """Return what was recorded as erased beside some entries."""
+        of = frozenset(entries)
+        return [
+            entry.to_bytes()
+            for entry in self.select(Query(kind="payload.erased"))
+            if entry.corrects in of
+        ]
+
+    def tiles(self, level: int, start: int, stop: int) -> list[Tile]:
+        """Return the tiles of a level from one place to another."""
         self._check_open()
-        yield from self._contents.tiles
+        return [tile for tile in self._contents.tiles if tile.level == level][start:stop]
+
+    def strays(self, size: int) -> list[tuple[int, int]]:
+        """Return the tiles that a tree of this size has not."""
+        self._check_open()
+        return [
+            (tile.level, tile.index)
+            for tile in self._contents.tiles
+            if tile.index >= size >> TILE_HEIGHT * (tile.level + 1)
+        ]
 
     def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
         """Return the hashes of one level."""
@@ -204,6 +244,9 @@ class _MemoryTransaction:
     def lease(self, effect: str) -> Lease | None:
         return self._contents.leases.get(effect)
 
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        return self._contents.leases_of(saying)
+
     def put_lease(self, lease: Lease) -> None:
         self._contents.leases[lease.effect] = lease
 
@@ -211,7 +254,7 @@ class _MemoryTransaction:
         self._contents.leases.pop(effect, None)
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:
-        if not self.select(Query(kind="payload.erased", corrects=entry)):
+        if not (self._is_erased(entry) or (not names and self._is_pruned(entry))):
             message = "the ledger refused the change: no erasure has been recorded"
             raise LedgerCorruptError(message)
         row = self._contents.rows[self._contents.places[entry]]
@@ -220,3 +263,11 @@ class _MemoryTransaction:
             left = {name: kept[name] for name in names if name in kept}
             beside = compact_json(left) if left else None
             self._contents.rows[row.index] = attrs.evolve(row, personal=beside)
+
+    def _is_erased(self, entry: str) -> bool:
+        return bool(self.select(Query(kind="payload.erased", corrects=entry)))
+
+    def _is_pruned(self, entry: str) -> bool:
+        newest = self.select(Query(kind=PRUNED, newest_first=True, limit=1))
+        pruned = Pruned.by(newest[0]) if newest else None
+        return pruned is not None and pruned.covers(self.select(Query(id=entry))[0])

@@ -16,33 +16,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from weakref import WeakSet
 
 from rml.error import InvalidInputError
 from rml.handled import apart
-from rml.ledger.errors import (
-    AppendUnknownError,
-    LedgerBusyError,
-    LedgerCorruptError,
-    LedgerUnavailableError,
-)
+from rml.ledger.errors import AppendUnknownError, LedgerBusyError, LedgerUnavailableError
 from rml.ledger.store import Opening, Transaction
-from rml.ledger.tree import Frontier
-from rml.stores import sqlite_file, sqlite_rows
+from rml.stores import sqlite_file
 from rml.stores.commits import Commits, Waiting
-from rml.stores.sqlite_file import explain, is_busy
 from rml.stores.sqlite_readers import Readers
-from rml.stores.sqlite_reading import SqliteReading
 from rml.stores.sqlite_rows import SqliteTransaction
-from rml.stores.turns import FileTurns, NoTurns
+from rml.stores.sqlite_verifying import SqliteVerifying
+from rml.stores.sqlite_writer import Writer
 
 T = TypeVar("T")
 
 # How long a fork waits for readers and commits of other threads to end, in seconds.
 FORK_SECONDS: Final = 2.0
-# How long a writer sleeps between two looks at a busy file, in seconds.
-_PAUSE_SECONDS: Final = 0.0005
 
 
 def open_store(opening: Opening) -> SqliteStore:
@@ -63,7 +54,7 @@ def open_store(opening: Opening) -> SqliteStore:
     return SqliteStore(None if place == ":memory:" else Path(place), opening)
 
 
-class SqliteStore(SqliteReading):
+class SqliteStore(SqliteVerifying):
     """See the module. Safe to share between threads; a forked child opens its own connections."""
 
     def __init__(self, path: Path | None, opening: Opening) -> None:
@@ -72,20 +63,17 @@ class SqliteStore(SqliteReading):
         self._closed = False
         self._unusable: str | None = None
         self._held = self._clean = False
-        self._file: tuple[int, int] | None = None
         self._start()
         _stores.add(self)
         self.origin: str = self._recognise()
-        self._file = None if self._path is None else sqlite_file.identity(self._path)
+        if self._path is not None:
+            self._writer.file = sqlite_file.identity(self._path)
 
-    def _start(self) -> None:
+    def _start(self, file: tuple[int, int] | None = None) -> None:
         """Have no connections and locks yet: at first, and in a forked child."""
         self._commits = Commits()
         self._readers = Readers(self._connect_reader)
-        self._writer: sqlite3.Connection | None = None
-        self._frontier = Frontier()
-        self._scrub_due = False
-        self._turns = NoTurns() if self._path is None else FileTurns(self._path)
+        self._writer = Writer(self._path, self._opening, file)
 
     def _recognise(self) -> str:
         if self._path is not None:
@@ -97,13 +85,13 @@ class SqliteStore(SqliteReading):
                 with self._reading() as reader:  # whatever is there, looking changes none of it
                     if not (self._opening.create and sqlite_file.is_blank(reader)):
                         return sqlite_file.recognise(reader, self._path, self._opening)
-            connection = self._begin(time.monotonic() + self._opening.timeout)
+            connection = self._writer.begin(time.monotonic() + self._opening.timeout)
             try:
                 origin = sqlite_file.recognise(connection, self._path, self._opening)
             except BaseException:
-                self._abandon(connection)
+                self._writer.abandon()
                 raise
-            self._commit(connection)
+            self._writer.commit()
         except sqlite3.Error as error:
             self.close()
             raise self._explain(error) from error
@@ -123,9 +111,26 @@ class SqliteStore(SqliteReading):
                 "use the draft that was passed in"
             )
         try:
-            result: T = self._commits.carry_out(work, timeout, self._commit_waiting)
+            result: T = self._commits.carry_out(work, timeout, self._commit, self._commit_waiting)
         except TimeoutError:
-            raise self._busy() from None
+            raise sqlite_file.busy(self._path) from None
+        return result
+
+    def _commit(self, work: Callable[[Transaction], T], deadline: float) -> T:
+        """Commit one work by itself."""
+        try:
+            connection = self._writer.begin(deadline)
+            try:
+                transaction = self._writer.transaction(connection)
+                result = work(transaction)
+                transaction.seal()
+            except BaseException:
+                self._writer.abandon()
+                raise
+            self._writer.commit(transaction)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        self._writer.tidy()
         return result
 
     def _commit_waiting(self, own: Waiting, deadline: float) -> None:
@@ -133,19 +138,19 @@ class SqliteStore(SqliteReading):
         batch: list[Waiting] = []
         committing = False
         try:
-            connection = self._begin(deadline)
+            self._commits.gather()
+            connection = self._writer.begin(deadline)
             try:
-                batch += self._commits.batch()
-                transaction = SqliteTransaction(connection, self._known_frontier(connection))
+                self._commits.move_to(batch)
+                transaction = self._writer.transaction(connection)
                 for waiting in batch:
-                    self._run(waiting, transaction, alone=len(batch) == 1)
-                frontier = transaction.seal()
+                    self._run(waiting, transaction)
+                transaction.seal()
             except BaseException:
-                self._abandon(connection)
+                self._writer.abandon()
                 raise
             committing = True
-            self._commit(connection)
-            self._frontier = frontier
+            self._writer.commit(transaction)
         except Exception as error:  # noqa: BLE001 - raised again in the threads that wait for it
             explained = self._explain(error) if isinstance(error, sqlite3.Error) else error
             self._commits.withdraw(own)
@@ -157,8 +162,7 @@ class SqliteStore(SqliteReading):
         else:
             for waiting in batch:
                 waiting.end()
-            if self._scrub_due:
-                self._scrub(connection)
+            self._writer.tidy()
 
     def _interrupted(self, own: Waiting, batch: list[Waiting], *, committing: bool) -> None:
         """Let the others wait for the next leader, unless their commit was already under way."""
@@ -173,10 +177,8 @@ class SqliteStore(SqliteReading):
             else:
                 self._commits.put_back(waiting)
 
-    def _run(self, waiting: Waiting, transaction: SqliteTransaction, *, alone: bool) -> None:
-        if alone:
-            waiting.result = waiting.work(transaction)
-            return
+    def _run(self, waiting: Waiting, transaction: SqliteTransaction) -> None:
+        """Run one of several works, so that it fails alone."""
         mark = transaction.mark()
         try:
             with apart():
@@ -189,91 +191,6 @@ class SqliteStore(SqliteReading):
         else:
             transaction.release()
 
-    def _begin(self, deadline: float) -> sqlite3.Connection:
-        """Take the process's turn and the file's write lock; `_commit` or `_abandon` ends it."""
-        try:
-            if not self._turns.take(deadline):
-                raise self._busy()
-            self._check_identity()
-            if self._writer is None:
-                self._writer = sqlite_file.connect(
-                    self._path,
-                    create=self._opening.create and self._file is None,
-                    wait=self._opening.timeout,
-                )
-                self._writer.execute("PRAGMA busy_timeout = 0")  # `_until` waits, call by call
-                if self._path is not None:
-                    mode = self._until(deadline, self._writer, "PRAGMA journal_mode = WAL")
-                    if mode != ("wal",):
-                        raise LedgerUnavailableError(_NO_LOG.format(path=self._path))
-            if self._writer.in_transaction:  # an interrupt came before its end could be seen to
-                self._writer.rollback()
-            self._until(deadline, self._writer, "BEGIN IMMEDIATE")
-        except BaseException:
-            self._turns.give_back()
-            raise
-        return self._writer
-
-    def _check_identity(self) -> None:
-        """Refuse to write into a file that has no name any more: nobody would find it again."""
-        if self._path is None or self._file in (None, sqlite_file.identity(self._path)):
-            return
-        raise LedgerUnavailableError(
-            f"the ledger {self._path} was removed or replaced while it was open; "
-            "nothing was recorded"
-        )
-
-    def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> Any:
-        """Execute a statement, looking again while somebody holds the file, until the deadline."""
-        while True:
-            try:
-                return connection.execute(statement).fetchone()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-
-    def _abandon(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.rollback()
-        finally:
-            self._turns.give_back()
-
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "") or ""
-            with suppress(sqlite3.Error):
-                connection.rollback()
-            self._drop_writer()
-            if name.startswith(("SQLITE_BUSY", "SQLITE_FULL")):
-                raise
-            raise AppendUnknownError(
-                f"the commit failed ({name or error}); whether it is durable shows when the ledger "
-                "is read again"
-            ) from error
-        finally:
-            self._turns.give_back()
-
-    def _known_frontier(self, connection: sqlite3.Connection) -> Frontier:
-        """Return the tree's edge, read anew when somebody else has appended."""
-        size, root = self._head(connection)
-        if self._frontier.size != size or self._frontier.root() != root:
-            self._frontier = sqlite_rows.read_frontier(connection, size)
-            if self._frontier.root() != root:
-                raise LedgerCorruptError(
-                    "the tree's root does not follow from its hashes; "
-                    "run `rml verify` and keep the file as evidence"
-                )
-        return self._frontier
-
-    def _drop_writer(self) -> None:
-        if self._writer is not None:
-            with suppress(sqlite3.Error):
-                self._writer.close()
-        self._writer = None
-
     def scrub(self) -> None:
         """Fold the write-ahead log into the file and empty it; free space is overwritten already.
 
@@ -281,20 +198,9 @@ class SqliteStore(SqliteReading):
         """
         if self._path is None:
             return
-        self._scrub_due = True
+        self._writer.empty_log()
         with suppress(LedgerBusyError, LedgerUnavailableError):  # then a later commit does it
             self.write(lambda _: None, timeout=self._opening.timeout)
-
-    def _scrub(self, connection: sqlite3.Connection) -> None:
-        if not self._turns.take(time.monotonic()):
-            return
-        try:
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._scrub_due = bool(busy)
-        except sqlite3.OperationalError:
-            return  # somebody is in the way: the next commit tries again
-        finally:
-            self._turns.give_back()
 
     # Ending --------------------------------------------------------------------------------------
 
@@ -305,12 +211,7 @@ class SqliteStore(SqliteReading):
         self._closed = True
         self._readers.close()
         with self._commits.alone():  # a commit that is under way ends first
-            if self._writer is not None:
-                granted = self._turns.take(time.monotonic() + self._opening.timeout)
-                self._drop_writer()
-                if granted:
-                    self._turns.give_back()
-            self._turns.close()
+            self._writer.close(time.monotonic() + self._opening.timeout)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -325,7 +226,7 @@ class SqliteStore(SqliteReading):
         self._held = self._commits.hold(FORK_SECONDS)
         self._clean = self._readers.hold(FORK_SECONDS) and self._held
         if self._clean and self._path is not None:
-            self._drop_writer()
+            self._writer.drop()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -335,34 +236,20 @@ class SqliteStore(SqliteReading):
 
     def after_fork_in_child(self) -> None:
         """Begin anew; a ledger that could not be left alone in time is refused in the child."""
+        before = self._writer
         if not self._clean or self._path is None:
-            _inherited.append((self._writer, self._readers))  # not even to be closed here
+            _inherited.append((before.connection, self._readers))  # not even to be closed here
             self._unusable = _FORKED_IN_MEMORY if self._path is None else _FORKED_IN_USE
-            if self._file is not None:
-                _tainted.add(self._file)
-        self._turns.close()  # else the child would keep its dead parent's turn
-        self._start()
-
-    def _busy(self) -> LedgerBusyError:
-        return LedgerBusyError(
-            f"the ledger {self._path} stayed busy until the deadline; "
-            "nothing was recorded, try again"
-        )
-
-    def _explain(self, error: sqlite3.Error) -> Exception:
-        if is_busy(error):
-            return self._busy()
-        return explain(error, self._path)
+            if before.file is not None:
+                _tainted.add(before.file)
+        before.forget()
+        self._start(before.file)
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-_NO_LOG: Final = (
-    "the ledger {path} lies where SQLite cannot keep a write-ahead log, such as a network drive; "
-    "nothing was recorded"
-)
 _FORKED_IN_MEMORY: Final = "a ledger in memory cannot be shared with a forked process; use a file"
 _FORKED_IN_USE: Final = (
     "this process was forked while other threads used the ledger, and SQLite's locks do not "

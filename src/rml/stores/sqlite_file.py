@@ -13,6 +13,7 @@ from rml.clock import parse_utc, utc_text
 from rml.error import InvalidInputError
 from rml.ledger.entry import FORMAT
 from rml.ledger.errors import (
+    LedgerBusyError,
     LedgerCorruptError,
     LedgerUnavailableError,
     NewerFormatError,
@@ -30,7 +31,7 @@ _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat3", "sqlite_stat4"})
 _SETTINGS: Final = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = FULL")
 _REASONS: Final = {
-    "SQLITE_READONLY": "is read-only",
+    "SQLITE_READONLY": "is read-only, or its -wal or -shm file beside it is",
     "SQLITE_FULL": "has no space left on its disk",
     "SQLITE_CANTOPEN": "cannot be opened; check that its folder exists and may be written",
 }
@@ -82,7 +83,7 @@ def check_place(path: Path, *, create: bool) -> None:
         )
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """Return which file a path names at present, if it names one."""
     try:
         found = os.stat(path)  # noqa: PTH116 - asked at every commit, and twice as fast
@@ -161,11 +162,12 @@ def findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
         checks = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
     except sqlite3.DatabaseError as error:
         checks = [str(error)]
-    found = _schema_findings(connection) + _meta_findings(connection)
+    found = schema_findings(connection) + _meta_findings(connection)
     return found + [("file", text) for text in checks if text != "ok"]
 
 
-def _schema_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+def schema_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Compare tables, indexes and triggers with those of a new ledger; reads no entry."""
     there = connection.execute(_OBJECTS).fetchall()
     expected = {row[1]: row for row in _expected()}
     names = {row[1] for row in there}
@@ -229,11 +231,20 @@ def _expected() -> list[tuple[str, str, str, str | None]]:
 def is_busy(error: sqlite3.Error) -> bool:
     """Say whether another connection was in the way."""
     name = getattr(error, "sqlite_errorname", "") or ""
-    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"))
+
+
+def busy(path: Path | None) -> LedgerBusyError:
+    """Return the error for a deadline that passed while others were in the way."""
+    return LedgerBusyError(
+        f"the ledger {path} stayed busy until the deadline; nothing was recorded, try again"
+    )
 
 
 def explain(error: sqlite3.Error, path: Path | None) -> Exception:
     """Return what SQLite says as what a caller can act upon."""
+    if is_busy(error):
+        return busy(path)
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_NOTADB":
         return NotALedgerError(f"{path} is no SQLite database, so no rml ledger")

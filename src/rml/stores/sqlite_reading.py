@@ -7,7 +7,7 @@ page is a view of the same history, and no read transaction stays open between t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -15,12 +15,11 @@ from typing import Final
 import attrs
 
 from rml.ledger.entry import Entry
-from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.store import Head, Lease, Opening, Query, Row
-from rml.ledger.tree import Tile
-from rml.stores import sqlite_file, sqlite_rows
+from rml.stores import sqlite_backup, sqlite_file, sqlite_rows
 from rml.stores.commits import Commits
 from rml.stores.sqlite_readers import Readers
+from rml.stores.sqlite_writer import Writer
 
 # A page of a streamed read: large enough to cost nothing, small enough that no reader holds the log
 # for long.
@@ -34,7 +33,7 @@ class SqliteReading:
     _opening: Opening
     _commits: Commits
     _readers: Readers
-    _writer: sqlite3.Connection | None
+    _writer: Writer
 
     def _check_usable(self) -> None:
         """Refuse a store that is closed, or that a fork has spoilt; the writing half knows."""
@@ -50,8 +49,8 @@ class SqliteReading:
         if self._path is None:
             own = self._commits.leading()  # a work that looks around, in mid-commit
             with nullcontext() if own else self._commits.alone():
-                assert self._writer is not None
-                yield self._writer
+                assert self._writer.connection is not None
+                yield self._writer.connection
             return
         connection = self._readers.take()
         try:
@@ -134,32 +133,26 @@ class SqliteReading:
         self._readers.give(connection)
         return newest
 
-    def leases(self) -> list[Lease]:
-        """Return all leases, by effect id."""
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
         with self._reading() as connection:
-            rows = connection.execute("SELECT effect, attempt, owner, until FROM leases").fetchall()
-        return [Lease(*row) for row in rows]
+            return sqlite_rows.leases(connection, saying)
 
     def head(self) -> Head:
         """Return the recorded size and root."""
         with self._reading() as connection:
-            return Head(*self._head(connection))
+            return Head(*sqlite_rows.head(connection))
 
-    @staticmethod
-    def _head(connection: sqlite3.Connection) -> tuple[int, bytes]:
-        row: tuple[int, bytes] | None = connection.execute("SELECT size, root FROM head").fetchone()
-        if row is None:
-            raise LedgerCorruptError("the ledger's head is missing")
-        return row
-
-    def rows(self) -> Iterator[Row]:
-        """Yield every row of entries as stored."""
-        last: float = float("-inf")  # below any index that somebody may have hidden a row at
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Yield every row of entries as stored, or those of a range."""
+        # Everything begins below any index that somebody may have hidden a row at.
+        last: float = start - 1 if start else float("-inf")
+        end = float("inf") if stop is None else stop
         while True:
             with self._reading() as connection:
                 connection.text_factory = bytes  # text that is no UTF-8 is a finding, not an error
                 try:
-                    page = connection.execute(sqlite_rows.ROWS, (last, PAGE_ROWS)).fetchall()
+                    page = connection.execute(sqlite_rows.ROWS, (last, end, PAGE_ROWS)).fetchall()
                 finally:
                     connection.text_factory = str
             for row in page:
@@ -169,18 +162,22 @@ class SqliteReading:
                 return
             last = page[-1][0]
 
-    def tiles(self) -> Iterator[Tile]:
-        """Yield every stored tile."""
-        query = "SELECT level, place, hashes, root FROM tiles ORDER BY level, place"
-        with self._reading() as connection:
-            rows = connection.execute(query).fetchall()
-        for row in rows:
-            yield Tile(*row)
-
     def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
         """Return the stored hashes of one level."""
         with self._reading() as connection:
             return sqlite_rows.hashes(connection, level, start, stop)
+
+    def is_at(self, path: Path) -> bool:
+        """Say whether a path names this ledger's own file."""
+        if self._path is None:
+            return False
+        own = sqlite_file.identity(self._path)
+        return own is not None and own == sqlite_file.identity(path)
+
+    def copy_to(self, path: Path, progress: Callable[[int, int], None]) -> None:
+        """Write the ledger as it is now into a new file, while others go on writing."""
+        with self._reading() as connection:
+            sqlite_backup.copy(connection, path, progress, self._opening.timeout)
 
     def findings(self) -> list[tuple[str, str]]:
         """Return what is wrong with the file itself."""

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from rml.ledger.entry import COLUMNS, Entry, Sealed
+from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.store import EQUAL, Lease, Query
 from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
 
 _NAMES: Final = ", ".join(COLUMNS)
-_INSERT: Final = (
-    f"INSERT INTO entries (idx, bytes, leaf, personal, {_NAMES}) "
-    f"VALUES ({', '.join('?' * (len(COLUMNS) + 4))})"
-)
 _FIELDS: Final = "idx, bytes, personal"
 # What the common questions ask, written once, so that SQLite prepares them once.
 _OF_EFFECT: Final = f"SELECT {_FIELDS} FROM entries WHERE effect = ? ORDER BY idx"
 _LAST_OF_EFFECT: Final = (
     "SELECT kind, personal FROM entries WHERE effect = ? ORDER BY idx DESC LIMIT 1"
 )
+_HEAD: Final = "SELECT size, root FROM head"
 _LEASE: Final = "SELECT effect, attempt, owner, until FROM leases WHERE effect = ?"
 ROWS: Final = (
-    f"SELECT idx, bytes, leaf, personal, {_NAMES} FROM entries WHERE idx > ? ORDER BY idx LIMIT ?"
+    f"SELECT idx, bytes, leaf, personal, {_NAMES} FROM entries WHERE idx > ? AND idx < ? "
+    "ORDER BY idx LIMIT ?"
 )
 
 # The kinds that every protected call appends are left out of the index on kinds; this is its
@@ -37,6 +37,9 @@ def conditions(query: Query) -> tuple[str, list[Any]]:
     """Return a query's WHERE clause and its values."""
     clauses = ["idx > ?"]
     values: list[Any] = [query.after]
+    if query.before is not None:
+        clauses.append("idx < ?")
+        values.append(query.before)
     for name in EQUAL:
         value = getattr(query, name)
         if value is not None:
@@ -50,6 +53,8 @@ def conditions(query: Query) -> tuple[str, list[Any]]:
     if query.until is not None:
         clauses.append("recorded_at < ?")
         values.append(query.until)
+    if query.with_personal:
+        clauses.append("personal IS NOT NULL")
     return " AND ".join(clauses), values
 
 
@@ -92,6 +97,27 @@ def lease_of(connection: sqlite3.Connection, effect: str) -> Lease | None:
     return None if row is None else Lease(*row)
 
 
+def leases(connection: sqlite3.Connection, saying: bytes) -> list[Lease]:
+    """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
+    query, values = "SELECT effect, attempt, owner, until FROM leases AS l", []
+    if saying:
+        query += " WHERE EXISTS (SELECT 1 FROM entries WHERE effect = l.effect AND instr(bytes, ?))"
+        values = [saying]
+    return [Lease(*row) for row in connection.execute(f"{query} ORDER BY effect", values)]
+
+
+def head(connection: sqlite3.Connection) -> tuple[int, bytes]:
+    """Return the recorded size and root.
+
+    Raises:
+        LedgerCorruptError: there is none.
+    """
+    row: tuple[int, bytes] | None = connection.execute(_HEAD).fetchone()
+    if row is None:
+        raise LedgerCorruptError("the ledger's head is missing")
+    return row
+
+
 def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
     """Return the right edge of the tree over ``size`` entries, from leaves and tile roots."""
     rows: list[list[bytes]] = []
@@ -123,20 +149,39 @@ def _level_query(level: int) -> str:
     )
 
 
+@lru_cache  # the fields that are there differ from one kind of entry to the next, no more
+def _insert(names: tuple[str, ...]) -> str:
+    """Return the statement for an entry of these columns; the others are left out, so NULL."""
+    columns = ("idx", "bytes", "leaf", *names)
+    return f"INSERT INTO entries ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
 class SqliteTransaction:
-    """One commit in the making; indexes are assigned at once, the tree grows when it is sealed."""
+    """One commit in the making; indexes are assigned at once, the tree grows when it is sealed.
+
+    Attributes:
+        frontier: the tree's edge, before :meth:`seal` and after it.
+    """
 
     def __init__(self, connection: sqlite3.Connection, frontier: Frontier) -> None:
         self._connection = connection
-        self._frontier = frontier
+        self._write = connection.cursor().execute  # spares a new cursor for every row
         self._leaves: list[bytes] = []
+        self.frontier = frontier
 
     def append(self, sealed: Sealed) -> int:
         """Insert an entry at the next index."""
-        index = self._frontier.size + len(self._leaves)
-        self._connection.execute(
-            _INSERT, (index, sealed.data, sealed.leaf, sealed.personal, *sealed.columns)
-        )
+        index = self.frontier.size + len(self._leaves)
+        fields = sealed.fields
+        # sqlite3 looks for an adapter of every bytes object and of every None, which costs more
+        # than the value; of a bytearray it does not.
+        values = [index, bytearray(sealed.data), bytearray(sealed.leaf), *fields.values()]
+        if sealed.personal is None:
+            statement = _insert(tuple(fields))
+        else:
+            statement = _insert((*fields, "personal"))
+            values.append(bytearray(sealed.personal))
+        self._write(statement, values)
         self._leaves.append(sealed.leaf)
         return index
 
@@ -152,21 +197,26 @@ class SqliteTransaction:
         """Return an effect's lease."""
         return lease_of(self._connection, effect)
 
+    def leases(self, saying: bytes = b"") -> list[Lease]:
+        """Return every lease, or those of effects one of whose entries holds bytes."""
+        return leases(self._connection, saying)
+
     def put_lease(self, lease: Lease) -> None:
         """Insert or renew a lease."""
-        self._connection.execute(
+        self._write(
             "INSERT OR REPLACE INTO leases (effect, attempt, owner, until) VALUES (?, ?, ?, ?)",
             (lease.effect, lease.attempt, lease.owner, lease.until),
         )
 
     def drop_lease(self, effect: str) -> None:
         """Delete a lease."""
-        self._connection.execute("DELETE FROM leases WHERE effect = ?", (effect,))
+        self._write("DELETE FROM leases WHERE effect = ?", (effect,))
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:
         """Rewrite what is kept beside an entry; freed space is overwritten (``secure_delete``)."""
         query = "SELECT personal FROM entries WHERE id = ?"
-        kept = json.loads(self._connection.execute(query, (entry,)).fetchone()[0])
+        (data,) = self._connection.execute(query, (entry,)).fetchone()
+        kept = {} if data is None else json.loads(data)
         left = {name: kept[name] for name in names if name in kept}
         data = json.dumps(left, ensure_ascii=False, separators=(",", ":")).encode()
         self._connection.execute(
@@ -188,18 +238,16 @@ class SqliteTransaction:
         self._connection.execute("RELEASE work")
         del self._leaves[mark:]
 
-    def seal(self) -> Frontier:
-        """Grow the tree by what was appended and record its new head; return the new edge."""
+    def seal(self) -> None:
+        """Grow the tree by what was appended, and record its new head."""
         if not self._leaves:
-            return self._frontier
-        frontier = self._frontier.copy()
-        for leaf in self._leaves:
-            for tile in frontier.add(leaf):
-                self._connection.execute(
-                    "INSERT INTO tiles (level, place, hashes, root) VALUES (?, ?, ?, ?)",
-                    (tile.level, tile.index, tile.hashes, tile.root),
-                )
-        self._connection.execute(
-            "UPDATE head SET size = ?, root = ? WHERE one = 1", (frontier.size, frontier.root())
+            return
+        for tile in self.frontier.extend(self._leaves):
+            self._write(
+                "INSERT INTO tiles (level, place, hashes, root) VALUES (?, ?, ?, ?)",
+                (tile.level, tile.index, tile.hashes, tile.root),
+            )
+        self._write(
+            "UPDATE head SET size = ?, root = ? WHERE one = 1",
+            (self.frontier.size, bytearray(self.frontier.root())),
         )
-        return frontier

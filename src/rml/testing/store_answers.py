@@ -11,13 +11,14 @@ import attrs
 
 from rml.clock import utc_text
 from rml.error import RmlError
-from rml.ledger.store import Lease, Query, Store, Transaction
+from rml.ledger.store import Lease, Query, Step, Store, Transaction
 from rml.ledger.verify import verify
 from rml.testing.scribe import (
     EFFECT,
     EPOCH,
     PATIENCE_SECONDS,
     Scribe,
+    as_text,
     erase,
     expect,
     id_of,
@@ -75,6 +76,9 @@ class AnswerContract(ABC):
             (ids[:2], {"until": moments[2]}),
             (ids[1:3], {"since": moments[1], "until": moments[3]}),
             (ids[3:], {"after": 2}),
+            (ids[:2], {"before": 2}),
+            ([], {"before": 0}),
+            (ids[1:3], {"kind": "effect.intent", "after": 0, "before": 99}),
         ):
             expect(store, expected, **query)
 
@@ -89,6 +93,8 @@ class AnswerContract(ABC):
             assert ids[:limit] == ids_in(store, limit=limit)
             assert ids[::-1][:limit] == ids_in(store, limit=limit, newest_first=True)
         assert ids[11:16] == ids_in(store, after=10, limit=5)
+        assert ids[11:1_500] == ids_in(store, after=10, before=1_500)
+        assert ids[1_499:10:-1] == ids_in(store, after=10, before=1_500, newest_first=True)
 
     def test_an_answer_is_one_view(self) -> None:
         """What is appended while it is read belongs to the next answer."""
@@ -136,6 +142,73 @@ class AnswerContract(ABC):
 
         assert [dict(e.personal) for e in store.select(Query())] == [{"email": "ada@example.com"}]
 
+    def test_only_what_a_pruning_covers_goes_by_it(self) -> None:
+        """Below its index, not kept, and all that is beside an entry at once."""
+        store = self.new_store()
+        scribe = Scribe(store.origin)
+        personal = {"email": "ada@example.com", "name": "Ada"}
+        old = [id_of(one) for one in scribe.append(store, 3, personal=personal)]
+        effect = id_of(scribe.append(store, kind="a.b", effect=EFFECT, personal=personal)[0])
+        facts = {"below": 4, "kept": [old[1], EFFECT], "reason": "ten years"}
+        scribe.append(store, kind="payload.pruned", facts=facts)
+        new = id_of(scribe.append(store, personal=personal)[0])
+
+        def keep(entry: str, names: list[str], transaction: Transaction) -> None:
+            transaction.keep_only(entry, names)
+
+        for entry, names in ((old[0], ["name"]), (old[1], []), (effect, []), (new, [])):
+            with raises(RmlError):
+                store.write(partial(keep, entry, names), timeout=PATIENCE_SECONDS)
+        for entry in (old[0], old[2]):
+            store.write(partial(keep, entry, []), timeout=PATIENCE_SECONDS)
+
+        expect(store, [old[1], effect, new], with_personal=True)
+        expect(store, [old[1], effect], with_personal=True, before=4)
+        assert verify(store).ok
+
+    # Verification --------------------------------------------------------------------------------
+
+    def test_ranges_are_answered_in_order(self) -> None:
+        """Bytes and rows from any index to any other, as far as there are any."""
+        store = self.new_store()
+        data = [one.data for one in Scribe(store.origin).append(store, 5)]
+
+        for start, stop in ((0, 5), (1, 3), (4, 9), (5, 9), (2, 2)):
+            assert data[start:stop] == list(store.data(start, stop))
+            assert data[start:stop] == [row.data for row in store.rows(start, stop)]
+
+    def test_a_survey_tells_of_the_rows_for_which_it_vouches(self) -> None:
+        """It may doubt as much as it likes; what it says of all rows is so."""
+        store = self.new_store()
+        scribe = Scribe(store.origin)
+        scribe.append(store, 2, kind="a.b", world=World.RML1)
+        scribe.append(store, effect=EFFECT, attempt=2, actor='a "b" \\ é', personal={"x": 1})
+        rows = [as_text(row) for row in store.rows()]
+
+        survey = store.survey(0, 3)
+
+        assert set(survey.doubtful) <= {0, 1, 2}
+        if list(survey.doubtful) == [0, 1, 2]:
+            return
+        assert b"".join(row.leaf for row in rows) == survey.leaves
+        assert [row.columns[0] for row in rows] == [survey.id_at(place) for place in range(3)]
+        assert '"'.join(row.columns[4] for row in rows).encode() == survey.recorded_ats
+        assert (b"", {"a.b", "payment.noted"}) == (survey.other_ats, set(survey.kinds))
+        assert ({"RML1", "RML3"}, {2: rows[2].personal}) == (set(survey.worlds), survey.personal)
+        step = Step(2, EFFECT, "payment.noted", 2, rows[2].columns[0])
+        assert [step] == list(survey.steps)
+
+    def test_erasures_are_found_by_what_they_are_of(self) -> None:
+        """Those of some entries, and no others."""
+        store = self.new_store()
+        scribe = Scribe(store.origin)
+        ids = [id_of(one) for one in scribe.append(store, 3)]
+        of = [scribe.append(store, kind="payload.erased", corrects=one)[0] for one in ids]
+        scribe.append(store, corrects=ids[0])
+
+        assert [of[0].data, of[2].data] == sorted(store.erasures([ids[0], ids[2], "x"]))
+        assert [] == list(store.erasures([]))
+
     # Effects -------------------------------------------------------------------------------------
 
     def test_an_effect_is_its_entries_and_its_lease(self) -> None:
@@ -167,10 +240,19 @@ class AnswerContract(ABC):
             transaction.put_lease(lease)
             transaction.put_lease(renewed)
             transaction.put_lease(other)
+            assert [other, renewed] == transaction.leases()
             return before, transaction.lease(EFFECT)
 
         assert (None, renewed) == store.write(work, timeout=PATIENCE_SECONDS)
         assert [other, renewed] == store.leases()
+        assert [] == store.leases(b'"a":5')
+        scribe = Scribe(store.origin)
+        scribe.append(store, kind="effect.intent", effect=EFFECT, facts={"a": 5})
+        scribe.append(store, kind="effect.intent", effect="ef_1", facts={"a": 5})
+        scribe.append(store, kind="effect.intent", effect=other.effect, facts={"b": 5})
+        assert [renewed] == store.leases(b'"a":5')
+        in_work = store.write(lambda t: t.leases(b'"b":'), timeout=PATIENCE_SECONDS)
+        assert [other] == in_work
         for _ in range(2):
             store.write(lambda t: t.drop_lease(EFFECT), timeout=PATIENCE_SECONDS)
         assert [other] == store.leases()

@@ -54,7 +54,7 @@ class StoreContract(AnswerContract):
         assert (0, EMPTY_ROOT) == (store.head().size, store.head().root)
         assert (
             list(store.rows()),
-            list(store.tiles()),
+            list(store.tiles(0, 0, 9)),
             store.leases(),
             store.findings(),
         ) == ([], [], [], [])
@@ -99,6 +99,8 @@ class StoreContract(AnswerContract):
 
         assert all(index in (None, place) for place, index in enumerate(given))
         assert list(range(6)) == [row.index for row in store.rows()]
+        assert [4, 5] == [row.index for row in store.rows(4)]
+        assert [2, 3] == [row.index for row in store.rows(2, 4)]
 
     def test_head_and_tiles_are_those_of_one_tree(self) -> None:
         """RFC 6962, whether leaves come one by one or hundreds at once."""
@@ -110,14 +112,16 @@ class StoreContract(AnswerContract):
                 tiles += frontier.add(leaf_hash(one.data))
             assert (frontier.size, frontier.root()) == (store.head().size, store.head().root)
 
-        assert tiles == list(store.tiles())
+        assert tiles == list(store.tiles(0, 0, 9))
+        assert (tiles[1:2], []) == (list(store.tiles(0, 1, 2)), list(store.tiles(1, 0, 9)))
+        assert ([], [(0, 2)]) == (list(store.strays(768)), list(store.strays(767)))
 
     def test_hashes_are_those_of_the_tree(self) -> None:
         """Whole tiles and parts of them, of leaves and of tiles; none where there are no more."""
         store = self.new_store()
         sealed = Scribe(store.origin).append(store, 2 * TILE_WIDTH + 3)
         leaves = [one.leaf for one in sealed]
-        roots = [tile.root for tile in store.tiles()]
+        roots = [tile.root for tile in store.tiles(0, 0, 9)]
 
         for start, stop in ((0, TILE_WIDTH), (TILE_WIDTH, 2 * TILE_WIDTH), (7, 300), (512, 515)):
             assert leaves[start:stop] == list(store.hashes(0, start, stop))
@@ -291,7 +295,10 @@ class StoreContract(AnswerContract):
             store.leases,
             store.head,
             lambda: list(store.rows()),
-            lambda: list(store.tiles()),
+            lambda: store.tiles(0, 0, 1),
+            lambda: store.data(0, 1),
+            lambda: store.strays(0),
+            lambda: store.erasures(["x"]),
             lambda: store.hashes(0, 0, 1),
             store.findings,
         ):

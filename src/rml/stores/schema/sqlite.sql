@@ -69,8 +69,21 @@ CREATE TRIGGER entries_no_update BEFORE UPDATE OF
   idx, bytes, leaf, id, kind, world, at, recorded_at, actor, service, operation, scope, key, effect, attempt, corrects,
   incident, correlation, traceparent ON entries
 BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END;
+-- A value goes only after its erasure has been recorded, or a pruning that covers it: what it kept is named there by its
+-- id. Canonical JSON escapes a quote inside a text, so `{"below":` and quoted ids are found by their letters, and the ids
+-- end at the next `]`; not every SQLite lets a trigger use JSON functions.
 CREATE TRIGGER entries_only_erased BEFORE UPDATE OF personal ON entries
 WHEN NOT EXISTS (SELECT 1 FROM entries AS e WHERE e.corrects = OLD.id AND e.kind = 'payload.erased')
+AND NOT EXISTS (
+  SELECT 1 FROM (
+    SELECT idx, below, substr(below, 1, instr(below, ']')) AS kept FROM (
+      SELECT idx, substr(CAST(bytes AS TEXT), instr(CAST(bytes AS TEXT), '{"below":') + 9) AS below FROM entries
+      WHERE kind = 'payload.pruned' AND kind NOT IN ('effect.intent', 'effect.done') ORDER BY idx DESC LIMIT 1
+    )
+  )
+  WHERE NEW.personal IS NULL AND OLD.idx < idx AND OLD.idx < CAST(below AS INTEGER)
+  AND instr(kept, '"' || OLD.id || '"') = 0 AND instr(kept, '"' || coalesce(OLD.effect, OLD.id) || '"') = 0
+)
 BEGIN SELECT RAISE(ABORT, 'a value goes only after its erasure has been recorded'); END;
 CREATE TRIGGER entries_no_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END;
 CREATE TRIGGER tiles_no_replace BEFORE INSERT ON tiles

@@ -1,0 +1,1 @@
+"""Whether this machine, these libraries and this ledger can keep what rml promises."""

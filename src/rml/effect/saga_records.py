@@ -1,0 +1,390 @@
+"""What a saga records, each in one commit: its start, its steps, its turn, its end.
+
+Who carries a saga out holds its lease, so that nobody resumes it meanwhile. The lease is good
+manners, and safety does not rest on it: a step's own intent keeps it from being done twice, and a
+step joins its saga in the commit of that intent, which is refused once the saga has turned back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import attrs
+
+from rml.clock import parse_utc
+from rml.effect.decide import summary_of
+from rml.effect.doubt import CODE_IN_DOUBT, NOBODY, look, record_doubt
+from rml.effect.errors import (
+    CompensationFailedError,
+    DefinitionError,
+    EffectFailedError,
+    FingerprintMismatchError,
+    InFlightError,
+    ResultUnavailableError,
+)
+from rml.effect.operation import Outcome, Promise
+from rml.effect.saga_state import (
+    ARGUMENTS,
+    COMPENSATOR,
+    ELAPSED,
+    STATE,
+    STEP,
+    End,
+    Saga,
+    SagaState,
+    decide,
+    fold_saga,
+)
+from rml.effect.state import ERROR, FAILURE, NO_RESULT, REQUEST, RESULT, Effect, EffectState
+from rml.error import InvalidInputError, RmlError
+from rml.incident.hook import Escalation
+from rml.incident.marks import incident_of
+from rml.incident.opening import Signal, open_or_join
+from rml.ledger.draft import Draft
+from rml.world import Action, World
+
+
+def _known(draft: Draft, saga_id: str) -> Saga:
+    """Return where a saga stands inside a commit, without its steps."""
+    saga = fold_saga(draft.of_effect(saga_id))
+    assert saga is not None, "it was taken before"
+    return saga
+
+
+# ----------------------------------------------------------------------------------- the way there
+
+
+def take(
+    draft: Draft, saga_id: str, promised: Promise, arguments: dict[str, Any], lease: float
+) -> Saga:
+    """Start a saga, or take it over as :func:`take_over`; return where it stands.
+
+    Raises:
+        FingerprintMismatchError: it was started with another request.
+        ResultUnavailableError: the request with which it was started has been erased.
+    """
+    asked = promised.request
+    saga = fold_saga(draft.of_effect(saga_id))
+    if saga is not None:
+        check_request(saga, promised)
+        return take_over(draft, saga_id, lease)
+    started = draft.append(
+        "saga.started",
+        world=World.RML2,
+        facts=promised.facts,
+        personal={REQUEST: promised.fingerprint, ARGUMENTS: arguments},
+        **_header(asked.operation, asked.scope, asked.key, saga_id),
+    )
+    draft.grant(saga_id, 1, started.id, lease)
+    return _known(draft, saga_id)
+
+
+def take_over(draft: Draft, saga_id: str, lease: float) -> Saga:
+    """Take over a saga that nobody carries out; return where it stands.
+
+    Raises:
+        InFlightError: somebody is carrying it out.
+    """
+    saga = _known(draft, saga_id)
+    held = draft.lease(saga_id)
+    if held is not None:
+        until = parse_utc(held.until)
+        if until > draft.now:
+            raise InFlightError(
+                f"saga {saga.operation!r} is being carried out for key {saga.key!r}",
+                details={"saga": saga_id, "key": saga.key},
+                retry_after=until - draft.now,
+            )
+        draft.grant(saga_id, 1, held.owner, lease)
+    return saga
+
+
+def check_request(saga: Saga, promised: Promise) -> None:
+    """Refuse a saga that was started with another request, as :func:`take`."""
+    details = {"saga": saga.id, "operation": saga.operation, "key": saga.key}
+    if saga.request is None:
+        raise ResultUnavailableError(
+            f"the request of saga {saga.operation!r} for key {saga.key!r} has been erased, so this "
+            f"call cannot be compared with it (it is {saga.state}); use a new key",
+            details=details,
+            happened=None,
+        )
+    if not promised.request.matches(saga.request):
+        raise FingerprintMismatchError(
+            f"key {saga.key!r} of saga {saga.operation!r} was used before with another request "
+            f"({saga.state}); use a new key for a new request, or name what may differ in exclude=",
+            details=details,
+        )
+
+
+def leave(draft: Draft, saga_id: str) -> None:
+    """Let go of a saga that has not ended: whoever resumes it need not wait."""
+    held = draft.lease(saga_id)
+    if held is not None:
+        draft.grant(saga_id, 1, held.owner, 0)
+
+
+@attrs.frozen
+class Body:
+    """The running body of a saga: what happens right inside it is one of its steps.
+
+    ``depth`` is the number of handlers around the body; an effect inside a step's own handler has
+    more of them around it, and belongs to that step.
+    """
+
+    saga: str
+    name: str
+    compensators: Mapping[str, str | None]
+    lease: float
+    depth: int
+
+    def member(self, operation: str) -> Member:
+        """Return how an effect of this operation joins.
+
+        Raises:
+            DefinitionError: the saga does not say what undoes it.
+        """
+        if operation not in self.compensators:
+            raise DefinitionError(
+                f"saga {self.name!r} does not say what undoes {operation!r}: name the handler in "
+                "steps=, with its compensator, or with None if there is nothing to undo"
+            )
+        return Member(self.saga, self.compensators[operation], self.lease)
+
+
+@attrs.frozen
+class Member:
+    """How one effect joins its saga, in the commit of its intent."""
+
+    saga: str
+    compensator: str | None
+    lease: float
+
+    def join(self, draft: Draft, effect: str) -> None:
+        """Record that an effect is a step, and renew the saga's lease.
+
+        Raises:
+            RmlError: the saga has turned back, with what it failed with; or it has ended, or is
+                in another ledger. The intent is not recorded either.
+        """
+        entries = draft.of_effect(self.saga)
+        saga = fold_saga(entries)
+        if saga is None:
+            message = "a step records in another ledger than its saga; give both the same one"
+            raise InvalidInputError(message)
+        if saga.state is not SagaState.RUNNING:
+            raise failure_of(saga)
+        steps = [entry.facts[STEP] for entry in entries if entry.kind == "saga.step"]
+        if effect not in steps:
+            undo = {} if self.compensator is None else {COMPENSATOR: self.compensator}
+            draft.append(
+                "saga.step", world=World.RML2, facts={STEP: effect, **undo}, **_header_of(saga)
+            )
+        held = draft.lease(self.saga)
+        if held is not None:
+            draft.grant(self.saga, 1, held.owner, self.lease)
+
+
+_body: ContextVar[Body | None] = ContextVar("rml_saga", default=None)
+
+
+@contextmanager
+def inside(body: Body) -> Iterator[None]:
+    """Take what happens in this context as steps of a saga."""
+    token = _body.set(body)
+    try:
+        yield
+    finally:
+        _body.reset(token)
+
+
+def is_inside() -> bool:
+    """Say whether this code runs in a saga's body, however deep."""
+    return _body.get() is not None
+
+
+def membership(operation: str, depth: int) -> Member | None:
+    """Return how an effect that begins here joins a saga, if it does; as :meth:`Body.member`.
+
+    ``depth`` is the number of handlers that are running around it.
+    """
+    body = _body.get()
+    return None if body is None or body.depth != depth else body.member(operation)
+
+
+# ------------------------------------------------------------------------------------ the way back
+
+
+def turn(draft: Draft, saga_id: str, error: RmlError) -> tuple[Saga, bool]:
+    """Record that a saga failed, and return whether it was news; no step begins from now on."""
+    saga = _known(draft, saga_id)
+    if saga.state is not SagaState.RUNNING:
+        return saga, False
+    draft.append(
+        "saga.failed",
+        world=World.RML2,
+        facts={ERROR: summary_of(error)},
+        personal={FAILURE: error.to_dict()},
+        **_header_of(saga),
+    )
+    return _known(draft, saga_id), True
+
+
+def record_unknown(draft: Draft, effect_id: str) -> Escalation | None:
+    """Record that nobody knows whether a step or its undoing happened, unless somebody knows now.
+
+    A lost worker left it so, or one that may have reached the other side and is not to try again.
+    """
+    effect = look(draft, effect_id)
+    assert effect is not None
+    if effect.state is not EffectState.RETRYING:
+        return record_doubt(draft, effect_id)[1]
+    escalation = open_or_join(draft, _given_up(effect))
+    draft.append(
+        "effect.in_doubt",
+        world=World.RML3,
+        facts={"why": "its saga turned back before a retry could tell"},
+        operation=effect.operation,
+        scope=effect.scope,
+        key=effect.key,
+        effect=effect.id,
+        attempt=effect.attempt,
+        incident=escalation.incident,
+    )
+    draft.grant(effect.id, effect.attempt, NOBODY, 0)
+    return escalation
+
+
+def _given_up(effect: Effect) -> Signal:
+    return Signal(
+        title=f"{effect.operation} may have happened: its saga turned back",
+        code=CODE_IN_DOUBT,
+        gray=True,
+        source={"type": "rml", "source": "saga"},
+        operation=effect.operation,
+        effect=effect.id,
+    )
+
+
+def conclude(draft: Draft, saga_id: str, elapsed_ms: int | None) -> Saga:
+    """End a saga on whose way back nothing is left to do, unless somebody was faster.
+
+    Args:
+        draft: the commit.
+        saga_id: the saga.
+        elapsed_ms: since it turned back, by a monotonic clock, if one process saw both.
+    """
+    saga = fold_saga(draft.of_effect(saga_id), lambda effect: look(draft, effect))
+    assert saga is not None, "it was taken before"
+    ending = decide(saga)
+    if saga.state is not SagaState.COMPENSATING or not isinstance(ending, End):
+        return saga
+    facts: dict[str, Any] = {STATE: ending.state.value}
+    if elapsed_ms is not None:
+        facts[ELAPSED] = elapsed_ms
+    if not ending.stuck:
+        return _end(draft, saga, facts)
+    error = _not_undone(saga, ending)
+    facts[ERROR] = summary_of(error)
+    incident = error.details["incident"]
+    return _end(draft, saga, facts, personal={FAILURE: error.to_dict()}, incident=incident)
+
+
+def _not_undone(saga: Saga, ending: End) -> CompensationFailedError:
+    """Return the error for steps that stay; the newest one's incident knows of the saga, too."""
+    newest = ending.stuck[0]
+    undo = newest.undo or newest.effect
+    names = ", ".join(step.effect.operation for step in ending.stuck)
+    return CompensationFailedError(
+        f"saga {saga.operation!r} for key {saga.key!r} is not undone: {names}; see {undo.incident}",
+        details={"saga": saga.id, "key": saga.key, "incident": undo.incident},
+    )
+
+
+# ------------------------------------------------------------------------------------------ the end
+
+
+def succeed(draft: Draft, saga_id: str, outcome: Outcome) -> Saga:
+    """Record that the body returned, unless the saga has ended or turned back meanwhile."""
+    saga = _known(draft, saga_id)
+    if saga.state is not SagaState.RUNNING:
+        return saga
+    facts = {STATE: SagaState.DONE.value}
+    if outcome.why_no_value is not None:
+        return _end(draft, saga, {**facts, NO_RESULT: outcome.why_no_value})
+    return _end(draft, saga, facts, personal={RESULT: outcome.value})
+
+
+def become_history(
+    draft: Draft, saga_id: str, error: Exception, signal: Signal
+) -> tuple[Saga, Escalation | None]:
+    """Record that a saga ended in RML3: nothing is undone by itself, and an incident knows.
+
+    One that has ended or turned back meanwhile stays as it is; the error is escalated all the same.
+    """
+    saga = _known(draft, saga_id)
+    incident, escalation = incident_of(error), None
+    if incident is None or not draft.entries(incident=incident, limit=1):
+        escalation = open_or_join(draft, signal)
+        incident = escalation.incident
+    if saga.state is not SagaState.RUNNING:
+        return saga, escalation
+    facts = {STATE: SagaState.HISTORY.value, ERROR: summary_of(error)}
+    kept = {FAILURE: error.to_dict()} if isinstance(error, RmlError) else {}
+    return _end(draft, saga, facts, personal=kept, incident=incident), escalation
+
+
+def _end(
+    draft: Draft,
+    saga: Saga,
+    facts: dict[str, Any],
+    *,
+    personal: dict[str, Any] | None = None,
+    incident: str | None = None,
+) -> Saga:
+    draft.append(
+        "saga.ended",
+        world=World.RML2 if incident is None else World.RML3,
+        facts=facts,
+        personal=personal,
+        incident=incident,
+        **_header_of(saga),
+    )
+    draft.release(saga.id)
+    return _known(draft, saga.id)
+
+
+def failure_of(saga: Saga) -> RmlError:
+    """Return what a saga that has turned back or ended is refused with: the failure it had."""
+    details = {"saga": saga.id, "operation": saga.operation, "key": saga.key}
+    if saga.incident is not None:
+        details["incident"] = saga.incident
+    if saga.state is SagaState.DONE:
+        message = f"saga {saga.operation!r} has ended for key {saga.key!r}; no step follows"
+        return InvalidInputError(message, details=details, happened=False)
+    if saga.failure is not None:
+        return RmlError.from_dict(saga.failure)
+    message = f"saga {saga.operation!r} failed for key {saga.key!r} ({saga.state})"
+    if saga.state is SagaState.HISTORY:
+        return EffectFailedError(message, details=details, world=World.RML3)
+    return EffectFailedError(message, details=details, action=Action.START_COMPENSATION)
+
+
+def unavailable(saga: Saga) -> ResultUnavailableError:
+    """Return the error for a saga that is done and whose value cannot be given again."""
+    return ResultUnavailableError(
+        f"saga {saga.operation!r} is done for key {saga.key!r}, but {saga.why_not}; it is not run "
+        "a second time",
+        details={"saga": saga.id, "operation": saga.operation, "key": saga.key},
+    )
+
+
+def _header_of(saga: Saga) -> dict[str, Any]:
+    return _header(saga.operation, saga.scope, saga.key, saga.id)
+
+
+def _header(operation: str, scope: str | None, key: str, saga_id: str) -> dict[str, Any]:
+    return {"operation": operation, "scope": scope, "key": key, "effect": saga_id}

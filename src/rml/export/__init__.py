@@ -1,0 +1,1 @@
+"""What leaves a ledger for people who do not have it."""

@@ -1,0 +1,115 @@
+"""How a ledger is written to: one entry, or several in one durable commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from rml.clock import Clock, IdSource
+from rml.context import surroundings
+from rml.error import InvalidInputError
+from rml.ledger.argument import as_seconds, ended
+from rml.ledger.draft import Draft, Receipt
+from rml.ledger.entry import RESERVED_KINDS, check_kind
+from rml.ledger.store import Store, Transaction
+from rml.world import World
+
+T = TypeVar("T")
+
+
+class LedgerWriting:
+    """The writing of a :class:`rml.Ledger`."""
+
+    clock: Clock
+    service: str | None
+    timeout: float
+    _ids: IdSource
+    _store: Store
+
+    def append(
+        self,
+        kind: str,
+        *,
+        world: World | str,
+        facts: Mapping[str, Any] | None = None,
+        personal: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+        actor: str | None = None,
+        operation: str | None = None,
+        corrects: str | None = None,
+        incident: str | None = None,
+        correlation: str | None = None,
+    ) -> Receipt:
+        """Append one entry and return when it is durable.
+
+        Args:
+            kind: dotted lower-case words, such as ``payment.refund``; what the library records
+                itself cannot be forged.
+            world: where this happened.
+            facts: JSON-like values in clear, for queries. Decimals, dates, UUIDs and enums become
+                text.
+            personal: JSON values kept beside the entry, erasable, bound to it by salted digests.
+            at: when it happened, if not now. When it was *recorded* is the ledger's to say.
+            actor: who did it.
+            operation: the operation that it belongs to.
+            corrects: the id of the entry or effect that it corrects; see :meth:`correct`.
+            incident: the incident that it belongs to.
+            correlation: the request that it belongs to.
+
+        Raises:
+            InvalidInputError: names the value that cannot be recorded.
+            UnknownIdError: ``corrects`` names no entry or effect of this ledger.
+            CorrectionTargetError: ``corrects`` names what is not known to have happened.
+            OverCorrectionError: less is left of what ``corrects`` names than this takes back.
+            LimitError: the entry is too large.
+            LedgerBusyError: other writers kept the ledger busy; nothing was recorded.
+            LedgerUnavailableError: the ledger cannot be written; nothing was recorded.
+            AppendUnknownError: the commit failed and may or may not be durable.
+        """
+        if check_kind(kind).partition(".")[0] in RESERVED_KINDS:
+            message = f"kind {kind!r} is recorded by the library alone; choose another first word"
+            raise InvalidInputError(message)
+        return self.write(
+            lambda draft: draft.append(
+                kind,
+                world=world,
+                facts=facts,
+                personal=personal,
+                at=at,
+                actor=actor,
+                corrects=corrects,
+                operation=operation,
+                incident=incident,
+                correlation=correlation,
+            )
+        )
+
+    def write(self, work: Callable[[Draft], T], *, timeout: float | timedelta | None = None) -> T:
+        """Run ``work`` on a draft and make everything that it appended durable in one commit.
+
+        ``work`` may be run again when the store has to start over: it must have no effect but on
+        the draft.
+
+        Raises:
+            LedgerBusyError: as :meth:`append`.
+            LedgerUnavailableError: as :meth:`append`.
+            AppendUnknownError: as :meth:`append`.
+        """
+        # The caller's: another thread may commit this together with its own.
+        around = surroundings()
+
+        def on(transaction: Transaction) -> T:
+            now = self.clock.now()
+            origin = self._store.origin
+            draft = Draft(transaction, origin, self.service, now, self._ids.new, around)
+            try:
+                return ended(work(draft))
+            finally:
+                draft.end()
+
+        if not callable(work):
+            message = f"work must be a function of a Draft, not {type(work).__name__}"
+            raise InvalidInputError(message)
+        wait = self.timeout if timeout is None else as_seconds("timeout", timeout)
+        return self._store.write(on, timeout=wait)

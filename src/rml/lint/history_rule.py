@@ -1,0 +1,176 @@
+"""History that is retried, dropped or made smaller, and errors that go nowhere: RML105 to 108."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from rml.lint.errors import is_any, is_broad, is_general, is_history, raised_kind
+from rml.lint.flow import (
+    Catch,
+    catches_around,
+    caught_by,
+    drops,
+    has_boundary,
+    is_boundary,
+    retried_by,
+    written_out,
+)
+from rml.lint.module import Function, Module
+from rml.lint.violation import Hit
+from rml.lint.vocabulary import RAISING, RETRYING, Patterns
+from rml.world import World
+
+_RAISING: Final = Patterns(RAISING)
+_TRIES: Final = (ast.Try, ast.TryStar)
+_NAMED_ON: Final = frozenset(
+    {"stamina.retry", "stamina.retry_context", "stamina.AsyncRetryingCaller.on"}
+)
+_BY_TYPE: Final = "tenacity.retry_if_exception_type"
+_BACKOFF: Final = "backoff.on_exception"
+
+
+def check_history(module: Module) -> Iterator[Hit]:
+    """Yield where an error of the history world is raised and does not get out as such."""
+    for raising in module.every(ast.Raise):
+        kind = raised_kind(module, raising)
+        if kind is None or kind.world is not World.RML3:
+            continue
+        assert raising.exc is not None
+        name = module.meaning(raising.exc)
+        for statement, catches in catches_around(module, raising):
+            catch = next((c for c in catches if _catches(module, c, name)), None)
+            if catch is None:
+                continue
+            if drops(module, catch):
+                yield _dropped(module, raising, statement, catch)
+            break
+        else:
+            yield from _retried(module, raising)
+
+
+def _catches(module: Module, catch: Catch, name: str) -> bool:
+    names = caught_by(module, catch)
+    return any(is_general(n) or n == name or n.rpartition(".")[2] == "HistoryError" for n in names)
+
+
+def _dropped(module: Module, raising: ast.Raise, statement: ast.stmt, catch: Catch) -> Hit:
+    if retried_by(module, raising) is not None:
+        message = "this error is history, and the loop around it tries again; let it out"
+        return raising, "RML105", message
+    node = statement if isinstance(catch, ast.withitem) else catch
+    message = (
+        f"the history error that line {raising.lineno} raises ends here; raise it on, or hand "
+        "it to rml.escalate"
+    )
+    return node, "RML106", message
+
+
+def _retried(module: Module, raising: ast.Raise) -> Iterator[Hit]:
+    function = module.function_of(raising)
+    for decorator, name in function.decorators if function is not None else ():
+        if name in RETRYING and _retries_all(module, decorator, name):
+            message = (
+                f"this error is history, and @{name} in line {decorator.lineno} retries every "
+                "exception; name those that it may retry"
+            )
+            yield raising, "RML105", message
+
+
+def _retries_all(module: Module, decorator: ast.expr, name: str) -> bool:
+    if name.startswith("rml."):
+        return False
+    if not isinstance(decorator, ast.Call):
+        return True
+    if name == "tenacity.retry":
+        return not any(word.arg in {"retry", None} for word in decorator.keywords)
+    names = [module.meaning(node) for node in _retried_exceptions(name, decorator)]
+    return any(is_broad(n) for n in names)
+
+
+def check_retried(module: Module) -> Iterator[Hit]:
+    """Yield retries whose list of exceptions has the history family in it."""
+    for call in module.every(ast.Call):
+        for node in _retried_exceptions(module.meaning(call.func), call):
+            name = module.meaning(node)
+            if is_any(name) or is_history(module, name):
+                word = name.rpartition(".")[2]
+                message = (
+                    f"{word} is retried here, and history is not repeated; name the dialog "
+                    "errors that may be, or use @rml.retry"
+                )
+                yield node, "RML105", message
+
+
+def _retried_exceptions(name: str, call: ast.Call) -> list[ast.expr]:
+    if name == _BY_TYPE:
+        given = call.args
+    elif name == _BACKOFF:
+        given = call.args[1:2] or [w.value for w in call.keywords if w.arg == "exception"]
+    elif name in _NAMED_ON:
+        given = [w.value for w in call.keywords if w.arg == "on"]
+        given = given or (call.args[:1] if name != "stamina.retry" else [])
+    else:
+        given = []
+    return [element for node in given for element in written_out(node)]
+
+
+def check_handlers(module: Module) -> Iterator[Hit]:
+    """Yield handlers of history errors that drop them, or raise them as something smaller."""
+    for handler in module.every(ast.ExceptHandler):
+        name = next((n for n in caught_by(module, handler) if is_history(module, n)), None)
+        if name is None:
+            continue
+        if drops(module, handler) and not has_boundary(module, handler):
+            yield handler, "RML106", _swallowed(name)
+        for node in module.own(handler.body):
+            if isinstance(node, ast.Raise):
+                yield from _narrowed(module, node)
+
+
+def _narrowed(module: Module, raising: ast.Raise) -> Iterator[Hit]:
+    kind = raised_kind(module, raising)
+    if kind is not None and kind.world is not World.RML3:
+        message = (
+            f"a history error is raised again as {kind.world.value}; the widest world wins, so "
+            "raise a history error"
+        )
+        yield raising, "RML107", message
+
+
+def check_broad(module: Module) -> Iterator[Hit]:
+    """Yield broad handlers that drop what an effect, a protected handler or rml raises."""
+    direct = {site.call for site in module.sites}
+    for call in module.every(ast.Call):
+        is_effect = call in direct
+        if not (is_effect or _is_protected(module.called(call)) or _is_raising(module, call)):
+            continue
+        if is_effect and retried_by(module, call) is not None:
+            continue  # RML102 and RML103 speak of it
+        for statement, catches in catches_around(module, call):
+            general = ((c, n) for c in catches for n in caught_by(module, c) if is_general(n))
+            catch, name = next(general, (None, ""))
+            if catch is None:
+                continue
+            if drops(module, catch):
+                node = statement if isinstance(catch, ast.withitem) else catch
+                yield node, "RML108", _swallowed(name)
+            break
+
+
+def _is_protected(functions: list[Function]) -> bool:
+    return any(f.protection is not None and not is_boundary(f) for f in functions)
+
+
+def _is_raising(module: Module, call: ast.Call) -> bool:
+    name = module.meaning(call.func)
+    return name.startswith("rml.") and _RAISING.match(name)
+
+
+def _swallowed(name: str) -> str:
+    word = name.rpartition(".")[2]
+    return (
+        f"{word} is caught and goes nowhere, and a history error with it; catch what you can deal "
+        "with, raise the rest on or hand it to rml.escalate"
+    )

@@ -1,0 +1,165 @@
+"""A survey in SQL doubts every row whose columns are not those of its bytes, and few others."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rml.ledger.entry import COLUMNS, leaf_hash
+from rml.ledger.store import Survey
+from rml.stores.sqlite import SqliteStore
+from rml.stores.sqlite_verifying import OUTLINES_MAX
+from rml.testing.scribe import Scribe
+from rml.testing.stores import opening_of
+
+OPTIONAL = COLUMNS[5:]
+FULL: dict[str, Any] = {name: f"{name} 1" for name in OPTIONAL if name != "attempt"}
+ROWS = 6
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[SqliteStore]:
+    """Entries with no optional field, with one and with all; nothing guards them."""
+    made = SqliteStore(None, opening_of("sqlite://:memory:"))
+    scribe = Scribe(made.origin)
+    scribe.append(made, 2)
+    scribe.append(made, 2, attempt=3, facts={"amount": 1}, **FULL)
+    scribe.append(made, key="pay-1", personal={"email": "ada@example.com"})
+    scribe.append(made, key='a "quoted" \\ key é😀')
+    connection = made._writer.connection
+    assert connection is not None
+    for (name,) in connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    ).fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    yield made
+    made.close()
+
+
+def tampered(store: SqliteStore, statement: str, *values: Any) -> Survey:
+    """What is told while a statement has effect."""
+    connection = store._writer.connection
+    assert connection is not None
+    connection.execute("SAVEPOINT honest")
+    try:
+        connection.execute(statement, values)
+        return store.survey(0, ROWS)
+    finally:
+        connection.execute("ROLLBACK TO honest")
+        connection.execute("RELEASE honest")
+
+
+def test_honest_rows_are_not_doubted(store: SqliteStore) -> None:
+    """Whichever fields they have, and whatever letters are in them."""
+    survey = store.survey(0, ROWS)
+    rows = list(store.rows(0, ROWS))
+
+    assert [] == list(survey.doubtful)
+    assert b"".join(row.leaf for row in rows) == survey.leaves
+    assert b'"'.join(row.columns[0] for row in rows) == survey.ids
+    assert b'"'.join(row.columns[4] for row in rows) == survey.recorded_ats
+    assert (b"", ["payment.noted"], ["RML3"]) == (
+        survey.other_ats,
+        survey.kinds,
+        survey.worlds,
+    )
+    assert {4: rows[4].personal} == survey.personal
+    assert [(2, "effect 1", 3), (3, "effect 1", 3)] == [
+        (step.index, step.effect, step.attempt) for step in survey.steps
+    ]
+    assert rows[3].columns[0].decode() == survey.id_at(3) == survey.steps[1].id
+
+
+def test_a_part_is_told_as_the_whole(store: SqliteStore) -> None:
+    """From any index to any other, and beyond."""
+    assert store.survey(2, 4).ids == store.survey(0, ROWS).ids[2 * 37 : 4 * 37 - 1]
+    assert b"" == store.survey(ROWS, 99).ids
+
+
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("column", COLUMNS)
+def test_each_edited_column_is_doubted(store: SqliteStore, column: str, index: int) -> None:
+    """Set, changed and emptied; a column that may not be empty is not tried."""
+    values = [7, 0, -1] if column == "attempt" else ["x", "", 'x","at":"y', "x\0y", "\\u0041"]
+    values += [None] if column in OPTIONAL and index == 2 else []
+    for value in values:
+        change = f"UPDATE entries SET {column} = ? WHERE idx = {index}"
+
+        assert index in tampered(store, change, value).doubtful, value
+
+
+@given(
+    column=st.sampled_from(COLUMNS),
+    index=st.integers(0, ROWS - 1),
+    value=st.none() | st.text() | st.binary(max_size=9) | st.integers(-(2**63), 2**63 - 1),
+)
+def test_whatever_stands_in_a_column_is_doubted(
+    store: SqliteStore, column: str, index: int, value: Any
+) -> None:
+    """Unless it is what the bytes say."""
+    (row,) = store.rows(index, index + 1)
+    honest = row.columns[COLUMNS.index(column)]
+    if isinstance(value, bytes):  # text that may be no UTF-8
+        change = f"UPDATE entries SET {column} = CAST(? AS TEXT)"
+    else:
+        change = f"UPDATE entries SET {column} = ?"
+    if column == "attempt":
+        value = value if isinstance(value, int) else None
+        change = "UPDATE entries SET attempt = ?"
+    elif isinstance(value, int) or (value is None and column not in OPTIONAL):
+        value = str(value)
+    same = (value.encode() if isinstance(value, str) else value) == honest
+
+    doubtful = tampered(store, f"{change} WHERE idx = {index}", value).doubtful
+
+    assert same is (index not in doubtful)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('["rml/1",', '["rml/1", '),
+        ('["rml/1",', '["rml/2",'),
+        ('"kind":"payment.noted",', '"kind":"payment.noted","kind":"payment.noted",'),
+        ('"world":"RML3"},{', '"world":"RML3"}, {'),
+        ('"world":"RML3"},{', '"world":"RML3"},[{'),
+        ('"world":"RML3"},{', '"world":"RML3","x":""},{'),
+        ('"origin":"example.com/', '"origin":"example.org/'),
+        ("", "\ufeff"),
+    ],
+)
+def test_another_header_is_doubted(store: SqliteStore, old: str, new: str) -> None:
+    """The bytes are not to begin as the columns say and then go on otherwise."""
+    (row,) = store.rows(0, 1)
+    data = row.data.replace(old.encode(), new.encode(), 1)
+    change = "UPDATE entries SET bytes = ?, leaf = ? WHERE idx = 0"
+
+    assert [0] == list(tampered(store, change, data, leaf_hash(data)).doubtful)
+
+
+def test_an_empty_text_is_doubted(store: SqliteStore) -> None:
+    """The format forbids it, and the columns could say the same."""
+    (row,) = store.rows(4, 5)
+    data = row.data.replace(b'"key":"pay-1"', b'"key":""')
+    change = "UPDATE entries SET bytes = ?, leaf = ?, key = '' WHERE idx = 4"
+
+    assert [4] == list(tampered(store, change, data, leaf_hash(data)).doubtful)
+
+
+def test_more_outlines_than_are_learned_are_doubted() -> None:
+    """Rows of the others are looked at by themselves: slower, and no less right."""
+    store = SqliteStore(None, opening_of("sqlite://:memory:"))
+    scribe = Scribe(store.origin)
+    names = list(FULL)
+    count = OUTLINES_MAX + 6
+    for number in range(count):
+        chosen = [name for place, name in enumerate(names) if number >> place & 1]
+        scribe.append(store, **{name: FULL[name] for name in chosen})
+
+    first = store.survey(0, OUTLINES_MAX)
+    later = store.survey(OUTLINES_MAX, count)
+
+    assert ([], list(range(OUTLINES_MAX, count))) == (list(first.doubtful), list(later.doubtful))
+    store.close()
