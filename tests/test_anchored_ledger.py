@@ -275,6 +275,19 @@ def test_a_ledger_without_a_key_is_anchored_unsigned(tmp_path: Path) -> None:
         places.open(signer=None)
 
 
+def test_a_signed_checkpoint_is_not_replaced_by_an_unsigned_one(places: Places) -> None:
+    """Whoever forgets the key would take the signature off everybody's reach."""
+    with places.open() as ledger:
+        fill(ledger, 3)
+        signed = ledger.checkpoint()
+        origin = ledger.origin
+    with places.open(signer=None) as ledger:
+        fill(ledger, 1)
+        with pytest.raises(rml.AnchorError, match="open the ledger with its signer key"):
+            ledger.checkpoint()
+    assert signed == places.anchor.last(origin)
+
+
 def test_a_witness_is_asked_when_the_ledger_is_opened(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -95,7 +95,7 @@ def test_json_is_one_document(here: Path) -> None:
         (b"x = '\xff'\n", "utf-?8"),
         (b"# coding: klingon\n", "klingon"),
         (b"x = " + b"(" * 5000 + b")" * 5000, ""),
-        (b"x = " + b"-" * 50_000 + b"1", "nested too deeply"),
+        (b"x = " + b"-" * 50_000 + b"1", ""),  # each Python says it in its own words
     ],
     ids=["syntax", "null byte", "not its encoding", "unknown encoding", "brackets", "minus signs"],
 )

@@ -142,6 +142,19 @@ def test_a_key_that_came_later_signs_what_is_there(
     assert 3 == len(TlogFolder(tmp_path / "log").check(signer.verifier.to_text()))
 
 
+def test_a_signed_export_is_not_replaced_by_an_unsigned_one(shop: Ledger, tmp_path: Path) -> None:
+    """What was published with a signature keeps one."""
+    grow(shop, 3)
+    shop.export_tiles(tmp_path / "log")
+    grow(shop, 1)
+
+    with (
+        rml.Ledger(tmp_path / "shop.db") as unsigned,
+        pytest.raises(rml.RmlError, match="open the ledger with its signer key"),
+    ):
+        unsigned.export_tiles(tmp_path / "log")
+
+
 def test_personal_values_stay_at_home(shop: Ledger, tmp_path: Path) -> None:
     """The folder may be published: it holds commitments, neither values nor salts."""
     grow(shop, 2)

@@ -90,6 +90,11 @@ def reads_and_unknown(client, requests_made: dict) -> None:
     requests_made.pop("post")
 
 
+def texts() -> None:
+    name = "requests"
+    name.post("https://gateway.example")
+
+
 def shadowed(session, stripe) -> None:
     session.post("https://gateway.example")
     stripe.PaymentIntent.create()

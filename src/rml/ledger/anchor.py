@@ -98,16 +98,26 @@ def renewed(kept: str | None, checkpoint: str, prove_from: ProveFrom) -> str | N
 
     Raises:
         ProofError: what was kept is not continued.
+        InvalidInputError: it is signed, and what would replace it is not.
     """
     if kept is None:
         return checkpoint
-    (old, _), (new, _) = read_checkpoint(kept), read_checkpoint(checkpoint)
+    (old, signed), (new, signs) = read_checkpoint(kept), read_checkpoint(checkpoint)
     if old.size > new.size:
         return None
+    if signed is not None and signs is None and old != new:
+        raise unsigned("the checkpoint that is kept")
     prove_from(old.size).verify(old, trusted=new)
     if old == new:  # or somebody has signed one with extension lines, which ours replaces
         checkpoint = gathered(kept, checkpoint)
     return None if checkpoint == kept else checkpoint
+
+
+def unsigned(what: str) -> InvalidInputError:
+    """Return the error of whoever would replace something signed by something that is not."""
+    return InvalidInputError(
+        f"{what} is signed, and this one would not be: open the ledger with its signer key"
+    )
 
 
 def gathered(checkpoint: str, other: str) -> str:

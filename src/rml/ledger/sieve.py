@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -55,7 +55,6 @@ _MILLIS_MASK: Final = 2**48 - 1
 _WORLDS: Final = frozenset(World)
 # A header ends with a text, so this is its end and the beginning of the facts.
 _HEADER_END: Final = b'"},{'
-_NO_COMMITMENTS: Final = b"},{}]"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHAPE: Final = bytes.maketrans(b"23456789", b"11111111")
 _NO_SHAPE: Final = re.compile(rb'\\|1[^"]*":')
@@ -163,38 +162,35 @@ class Sieve:
     ) -> None:
         """Look at facts, at commitments, and at what is kept beside entries."""
         tails = [one.partition(_HEADER_END)[2] for one in data]
-        digests: dict[int, Commitments] = {}
-        for place, found in zip(personal, _read_kept(list(personal.values())), strict=True):
-            if found is None:
-                sifted.held.add(place)
-            else:
-                end = b"}," + canonical_json(found, checked=True) + b"]"
-                if tails[place].endswith(end):  # all is there; what is left is as without it
-                    tails[place] = tails[place][: -len(end)] + _NO_COMMITMENTS
-                else:
-                    digests[place] = found
-        self._look_at_tails(tails, digests, sifted)
-
-    def _look_at_tails(
-        self, tails: Sequence[bytes], digests: Mapping[int, Commitments], sifted: Sifted
-    ) -> None:
-        """Parse what is of no known shape, and compare commitments with what is kept."""
         shapes = b"\n".join(tails).translate(_SHAPE).split(b"\n")
         if len(shapes) != len(tails):  # no canonical JSON has a line's end in it
             sifted.held.update(range(len(tails)))
             return
         known = self._shapes
         new = [place for place, shape in enumerate(shapes) if shape not in known]
-        for place, commitments in zip(new, _read_tails([tails[i] for i in new]), strict=True):
-            kept = digests.get(place, {})
-            if commitments is None or not kept.items() <= commitments.items():
+        read = dict(zip(new, _read_tails([tails[place] for place in new]), strict=True))
+        kept = dict(zip(personal, _read_kept(list(personal.values())), strict=True))
+        for place in read.keys() | kept.keys():
+            commitments, digests = read.get(place, {}), kept.get(place, {})
+            if commitments is None or digests is None or not _agree(digests, commitments):
                 sifted.held.add(place)
-            elif commitments:
-                missing = [name for name in commitments if name not in kept]
-                if missing:
-                    sifted.missing[place] = missing
-            elif len(known) < SHAPES_MAX and not _NO_SHAPE.search(shapes[place]):
-                known.add(shapes[place])
+            elif len(digests) < len(commitments):
+                sifted.missing[place] = [name for name in commitments if name not in digests]
+            elif not commitments and not _NO_SHAPE.search(shapes[place]):
+                self._remember(shapes[place])
+
+    def _remember(self, shape: bytes) -> None:
+        if len(self._shapes) < SHAPES_MAX:
+            self._shapes.add(shape)
+
+
+def _agree(digests: Commitments, commitments: Commitments) -> bool:
+    """Say whether commitments are to what is kept, and digests where nothing is."""
+    if digests == commitments:
+        return True
+    return digests.items() <= commitments.items() and all(
+        type(one) is str and _DIGEST.fullmatch(one) for one in commitments.values()
+    )
 
 
 def _are_like(pattern: bytes, alphabet: bytes, texts: bytes) -> bool:
@@ -259,56 +255,65 @@ def _refuse(_: str) -> NoReturn:
     raise ValueError(message)
 
 
-_decode: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_decode: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_DOUBTFUL: Final = (ValueError, TypeError, AttributeError, RecursionError, RmlError)
 
 
-def _read_tails(tails: Sequence[bytes]) -> list[Commitments | None]:
+def _read_tails(tails: Sequence[bytes]) -> Sequence[Commitments | None]:
     """Return the commitments at the end of each of these texts; ``None`` of one that is doubtful.
 
     Bytes that are no ASCII cost more to compare, and are looked at apart.
     """
-    read: list[Commitments | None] = [None] * len(tails)
+    if b"".join(tails).isascii():
+        return _each(_read_canonical, tails)
+    read: dict[int, Commitments | None] = {}
     for is_ascii in (True, False):
         places = [place for place, tail in enumerate(tails) if tail.isascii() is is_ascii]
-        found = _read_canonical([tails[place] for place in places])
-        for place, commitments in zip(places, found, strict=True):
-            read[place] = commitments
-    return read
+        found = _each(_read_canonical, [tails[place] for place in places])
+        read |= zip(places, found, strict=True)
+    return [read[place] for place in range(len(tails))]
 
 
-def _read_canonical(tails: Sequence[bytes]) -> Sequence[Commitments | None]:
-    """Read texts as one, and one by one if there is anything doubtful among them.
-
-    Each is compared by itself: two that are nothing alone may make sense when read as one.
-    """
-    if not tails:
-        return []
-    texts = [b"[{" + tail for tail in tails]
-    whole = b"[" + b",".join(texts) + b"]"
-    read: list[Commitments | None] = [None]
+def _each(
+    read: Callable[[Sequence[bytes]], Sequence[Commitments]], texts: Sequence[bytes]
+) -> Sequence[Commitments | None]:
+    """Read texts all at once, or one by one if there is anything doubtful among them."""
     try:
-        values = _decode(whole.decode())
-        if [
-            canonical_json(one, checked=True) for one in values
-        ] == texts and _LONG_NUMBER not in whole.translate(_NUMBERS):
-            read = list(map(_commitments, values, texts))
-    except (ValueError, RecursionError, RmlError):
-        read = [None]
-    if None not in read or len(tails) == 1:
-        return read
-    return [commitments for tail in tails for commitments in _read_canonical([tail])]
+        return read(texts)
+    except _DOUBTFUL:
+        return [None] if len(texts) == 1 else [one for text in texts for one in _each(read, [text])]
 
 
-def _commitments(members: list[Any], text: bytes) -> Commitments | None:
-    """Return an entry's last member if facts and commitments are what they should be."""
-    if len(members) != _MEMBERS or type(members[1]) is not dict:
-        return None
-    if text.count(b"{") + text.count(b"[") > _BRACKETS_MAX:
-        return None
-    found: Commitments = members[1]
-    digests = found.values()
-    is_right = all(type(one) is str and _DIGEST.fullmatch(one) for one in digests)
-    return found if is_right else None
+def _parsed(texts: Sequence[str]) -> list[Any]:
+    """Return what texts say, each of which is one JSON value to its end."""
+    parsed = [_decode(text) for text in texts]
+    if [end for _, end in parsed] != list(map(len, texts)):
+        _refuse("")
+    return [value for value, _ in parsed]
+
+
+def _read_canonical(tails: Sequence[bytes]) -> Sequence[Commitments]:
+    """Return the commitments at the end of texts that are surely canonical.
+
+    Raises:
+        ValueError: one of them may be something else, or :data:`_DOUBTFUL`.
+    """
+    texts = [f"[{{{tail}" for tail in b"\n".join(tails).decode().split("\n")] if tails else []
+    values = _parsed(texts)
+    whole = f"[{','.join(texts)}]".encode()
+    brackets = whole.count(b"{") + whole.count(b"[")
+    if (
+        canonical_json(values, checked=True) != whole
+        or _LONG_NUMBER in whole.translate(_NUMBERS)
+        or any(len(value) != _MEMBERS or type(value[1]) is not dict for value in values)
+        or (brackets > _BRACKETS_MAX and _are_deep(texts))
+    ):
+        _refuse("")
+    return [value[1] for value in values]
+
+
+def _are_deep(texts: Sequence[str]) -> bool:
+    return any(text.count("{") + text.count("[") > _BRACKETS_MAX for text in texts)
 
 
 def _read_kept(texts: Sequence[bytes]) -> Sequence[Commitments | None]:
@@ -317,16 +322,13 @@ def _read_kept(texts: Sequence[bytes]) -> Sequence[Commitments | None]:
     A name that stands twice is not written again as it stands. A number with a point is not looked
     at here.
     """
-    if not texts:
-        return []
-    try:
-        whole = b"[" + b",".join(texts) + b"]"
-        values = _decode(whole.decode())
-        if [compact_json(one, checked=True) for one in values] == texts:
-            return [
-                {name: commit(salt, name, value) for name, (salt, value) in kept.items()}
-                for kept in values
-            ]
-    except (ValueError, TypeError, AttributeError, RecursionError, RmlError):
-        pass
-    return [None] if len(texts) == 1 else [one for text in texts for one in _read_kept([text])]
+    return _each(_read_digests, texts)
+
+
+def _read_digests(texts: Sequence[bytes]) -> Sequence[Commitments]:
+    values = _parsed([text.decode() for text in texts])
+    if compact_json(values, checked=True) != b"[" + b",".join(texts) + b"]":
+        _refuse("")
+    return [
+        {name: commit(salt, name, value) for name, (salt, value) in kept.items()} for kept in values
+    ]

@@ -16,6 +16,7 @@ import attrs
 
 from rml.error import InvalidInputError
 from rml.files import EVERYBODY, FileNotWrittenError, make_folders, writing
+from rml.ledger.anchor import unsigned
 from rml.ledger.anchoring import contradicted
 from rml.ledger.checkpoint import Checkpoint, read_checkpoint
 from rml.ledger.entry import leaf_hash
@@ -61,14 +62,17 @@ def export_tiles(
         progress: called with (entries written, entries to write) after each bundle.
 
     Raises:
-        InvalidInputError: the folder holds something else, or another ledger's tree.
+        InvalidInputError: the folder holds something else, another ledger's tree, or a signed
+            checkpoint that would be replaced by an unsigned one.
         LedgerCorruptError: the ledger contradicts the folder, or itself.
         FileNotWrittenError: a file cannot be written; the export may be begun again.
     """
     before, signed = _before(folder, store.origin)
     checkpoint = checkpoint_now()
-    now = read_checkpoint(checkpoint)[0]
+    now, note = read_checkpoint(checkpoint)
     _check_continues(store, folder, before, now)
+    if signed and note is None and before != now:
+        raise unsigned(f"the checkpoint in {folder}")
     growth = _Growth(store, folder, before.size)
     growth.run(now, progress)
     is_due = before.size < now.size or not signed  # else it may bear the signatures of witnesses

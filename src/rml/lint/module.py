@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from rml.lint.names import FunctionNode, Names, Scope
+from rml.lint.names import FunctionNode, Names, Scope, unquoted
 from rml.lint.vocabulary import Patterns, is_rml
 
 N = TypeVar("N", bound=ast.AST)
@@ -70,7 +70,7 @@ class Module:
             decorators = function.node.decorator_list
             function.decorators.extend((node, self.meaning(node)) for node in decorators)
         self._covered = _covered(self.functions, dict(self._uses()))
-        self.sites = self._sites(effects)
+        self.sites: list[Site] = self._sites(effects)
 
     def every(self, *kinds: type[N]) -> Iterator[N]:
         """Yield all nodes of these kinds."""
@@ -251,7 +251,7 @@ def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
         yield from ((target, node.value) for target in node.targets)
     elif isinstance(node, ast.AnnAssign):
         yield node.target, node.value
-        yield node.target, node.annotation
+        yield node.target, unquoted(node.annotation)
     elif isinstance(node, ast.NamedExpr):
         yield node.target, node.value
     elif isinstance(node, ast.withitem) and node.optional_vars is not None:
@@ -283,7 +283,7 @@ def _receiver(node: ast.AST) -> str | None:
 def _bind_parameters(arguments: ast.arguments, scope: Scope, outer: Scope) -> None:
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     for parameter in named:
-        made = None if parameter.annotation is None else (parameter.annotation, outer)
+        made = None if parameter.annotation is None else (unquoted(parameter.annotation), outer)
         scope.bound[parameter.arg].append(made)
     for rest in (arguments.vararg, arguments.kwarg):
         if rest is not None:

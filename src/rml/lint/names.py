@@ -8,6 +8,7 @@ followed begins with ``?``, which begins no name.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -20,6 +21,8 @@ _UNKNOWN: Final = "?"
 # Annotations and calls that mean what they are given.
 _WRAPPERS: Final = frozenset({"Optional", "Annotated", "Final", "ClassVar"})
 _PARTIAL: Final = "functools.partial"
+# What a quoted annotation may look like that names a class.
+_QUOTED: Final = re.compile(r"[^\W\d][\w.\[\], |]*")
 # How long a chain of attributes and calls is followed.
 _DEPTH_MAX: Final = 40
 
@@ -120,6 +123,15 @@ class Names:
         return self.meaning(*value) if isinstance(value, tuple) else value or _UNKNOWN
 
 
+def unquoted(annotation: ast.expr) -> ast.expr:
+    """Return the expression that a quoted annotation stands for, and any other as it is."""
+    text = annotation.value if isinstance(annotation, ast.Constant) else None
+    if isinstance(text, str) and _QUOTED.fullmatch(text):
+        with suppress(SyntaxError, RecursionError, MemoryError):
+            return ast.parse(text, mode="eval").body
+    return annotation
+
+
 def _home(name: str, scope: Scope) -> Scope | None:
     """Return the scope in which a name is bound; None for a builtin, or after a star import."""
     here: Scope | None = scope
@@ -141,8 +153,4 @@ def _inside(node: ast.expr) -> list[ast.expr]:
         name = wrapper.id if isinstance(wrapper, ast.Name) else wrapper
         if name in _WRAPPERS:
             return node.slice.elts[:1] if isinstance(node.slice, ast.Tuple) else [node.slice]
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # a quoted annotation
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            quoted = ast.parse(node.value, mode="eval").body
-            return [] if isinstance(quoted, ast.Constant) else [quoted]
     return []

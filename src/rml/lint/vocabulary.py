@@ -104,7 +104,7 @@ class Patterns:
         for pattern in patterns:
             end = pattern.rpartition(".")[2]
             by_end["*" if "*" in end else end].append(fnmatch.translate(pattern))
-        self.roots = frozenset(pattern.partition(".")[0] for pattern in patterns)
+        self.roots: frozenset[str] = frozenset(pattern.partition(".")[0] for pattern in patterns)
         self._by_end = {end: re.compile("|".join(texts)) for end, texts in by_end.items()}
 
     def may_end_in(self, word: str) -> bool:
