@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tampered import fill, laid_down, unguarded
 
@@ -134,6 +134,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path, data: st.DataObject) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([(65529, 7)], 0)  # in the words of the schema
 @given(
     st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 7)), min_size=1, max_size=3),
     st.sampled_from([0, 256, ENTRIES]),

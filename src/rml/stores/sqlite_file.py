@@ -53,6 +53,9 @@ def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connecti
     try:
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
+    except UnicodeDecodeError as error:  # what SQLite says quotes the file, and the file is damaged
+        connection.close()
+        raise sqlite3.DatabaseError("malformed schema") from error
     except BaseException:
         connection.close()
         raise
