@@ -44,8 +44,9 @@ def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connecti
     its last user.
     """
     if path is not None and create:  # readable by its owner alone, and so are its log and lock file
+        # Never a file that is there: closing it would drop the locks that SQLite has on it.
         with suppress(OSError):  # SQLite says what is wrong, in better words
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     target = ":memory:" if path is None else f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(
         target, uri=path is not None, timeout=wait, isolation_level=None, check_same_thread=False
