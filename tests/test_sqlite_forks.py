@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import rml
-from rml.stores import commits
+from rml.stores import commits, sqlite_writer, turns
+from rml.stores import sqlite as sqlite_store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 
@@ -123,7 +124,8 @@ def test_an_interrupt_at_any_line_leaves_nothing_locked(
     The interpreter takes and releases the locks of a `with` without looking for signals between.
     """
     monkeypatch.setattr(commits, "LOOK_SECONDS", 0.01)
-    names = {commits.__file__, sys.modules["rml.stores.sqlite"].__file__}
+    modules = (commits, sqlite_store, sqlite_writer, turns)
+    names = {module.__file__ for module in modules}
     point, reached = 0, True
     while reached:
         point, reached = point + 1, False

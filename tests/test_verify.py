@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -125,6 +126,21 @@ def test_writers_at_work_are_not_accused(tmp_path: Path) -> None:
         found.append(ledger.verify())
 
     assert () == tuple(problem for one in found for problem in one.problems)
+
+
+def test_memory_does_not_grow_with_the_ledger(tmp_path: Path) -> None:
+    """A page, what a sieve remembers, and the edge of the tree."""
+    peaks = []
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        for _ in range(2):
+            fill(ledger, 5 * PAGE_ENTRIES, actor="ada", personal={"email": "ada@example.com"})
+            ledger.verify()
+            tracemalloc.start()
+            ledger.verify()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_vacuum_analyze_and_a_backup_are_honest(seven: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tampered import (
     verified,
 )
 
-from rml import Ledger, Level, Problem
+from rml import Ledger, LedgerCorruptError, Level, Problem
 
 
 @pytest.fixture
@@ -167,3 +167,13 @@ def test_a_copy_by_vacuum_is_honest(seven: Path, tmp_path: Path) -> None:
         connection.execute("VACUUM INTO ?", (str(copy),))
 
     assert verified(copy).ok
+
+
+def test_a_schema_that_is_no_text_is_refused(seven: Path) -> None:
+    """SQLite's message quotes it, and so is no text either."""
+    data = seven.read_bytes()
+    place = data.index(b"TABLE head")
+    seven.write_bytes(data[:place] + b"\xd4" + data[place + 1 :])
+
+    with pytest.raises(LedgerCorruptError, match="malformed schema"):
+        verified(seven)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tampered import first_problem, laid_down, seven_entries, tamper, verified
+from tampered import fill, first_problem, laid_down, seven_entries, tamper, verified
 
 from rml import Ledger
+from rml.ledger.verify import PROBLEMS_MAX
 
 
 @pytest.fixture
@@ -139,3 +140,53 @@ def test_an_erasure_excuses_its_own_entry_and_fields_only(seven: Path) -> None:
         for problem in problems
         if problem.index is not None
     )
+
+
+@pytest.mark.parametrize("column", ["kind", "corrects"])
+def test_an_erasure_that_queries_no_longer_find_excuses_its_entry(seven: Path, column: str) -> None:
+    """Its bytes say it still; so it is accused, and not the entry that was rightly erased."""
+    with Ledger(seven) as ledger:
+        ledger.erase(ledger.entries()[1].id, ["email"], by="dpo", reason="law")
+    tamper(seven, f"UPDATE entries SET {column} = 'a.b' WHERE idx = 7")
+
+    assert [("column", 7)] == [
+        (problem.code, problem.index) for problem in verified(seven).problems
+    ]
+
+
+@pytest.mark.parametrize("column", ["kind", "actor"])
+def test_a_pruning_that_queries_no_longer_find_excuses_its_entries(
+    seven: Path, column: str
+) -> None:
+    """As an erasure does."""
+    with Ledger(seven) as ledger:
+        ledger.prune(4, by="dpo", reason="law")
+    tamper(seven, f"UPDATE entries SET {column} = 'a.b' WHERE idx = 7")
+
+    assert [("column", 7)] == [
+        (problem.code, problem.index) for problem in verified(seven).problems
+    ]
+
+
+def test_a_pruning_excuses_no_entry_above_it(seven: Path) -> None:
+    """What was still to be kept is missed."""
+    with Ledger(seven) as ledger:
+        ledger.prune(4, by="dpo", reason="law")
+    tamper(seven, "UPDATE entries SET personal = NULL WHERE idx >= 3")
+
+    problems = verified(seven).problems
+
+    assert {("personal", index) for index in (4, 5, 6)} == {(p.code, p.index) for p in problems}
+    assert 6 == len(problems)
+
+
+def test_a_ledger_without_any_of_its_values_is_not_listed_whole(tmp_path: Path) -> None:
+    """A hundred lines say enough, and the first is the first."""
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        fill(ledger, 300, personal={"email": "ada@example.com"})
+    tamper(path, "UPDATE entries SET personal = NULL")
+
+    problems = verified(path).problems
+
+    assert list(range(PROBLEMS_MAX)) == [problem.index for problem in problems]

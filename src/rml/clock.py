@@ -16,6 +16,8 @@ from rml.entropy import random_bytes
 from rml.error import InvalidInputError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The byte of a UUID that begins with its variant, by its other six bits.
+_VARIANTS: Final = tuple(f"{0x80 | bits:02x}" for bits in range(64))
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TEXT_LENGTH: Final = len("2026-11-20T19:00:00.000000Z")
 
@@ -115,7 +117,7 @@ class RandomIds:
 
     def new(self, at: datetime) -> str:
         """Return a new id for the moment ``at``."""
-        return _uuid7(at, int.from_bytes(random_bytes(8), "big"))
+        return _uuid7(at, random_bytes(8))
 
 
 class SeededIds:
@@ -126,15 +128,16 @@ class SeededIds:
 
     def new(self, at: datetime) -> str:
         """Return the next id of the sequence for the moment ``at``."""
-        return _uuid7(at, self._random.getrandbits(64))
+        return _uuid7(at, self._random.getrandbits(64).to_bytes(8, "big"))
 
 
-def _uuid7(at: datetime, entropy: int) -> str:
+def _uuid7(at: datetime, entropy: bytes) -> str:
+    """Return the id of a moment, with 62 of 64 random bits."""
     millis, fraction = divmod(epoch_micros(at), 1000)
-    high = (millis & 0xFFFFFFFFFFFF) << 16 | 0x7000 | fraction * 4096 // 1000
-    low = 0b10 << 62 | entropy & 0x3FFFFFFFFFFFFFFF
-    left, right = high.to_bytes(8, "big").hex(), low.to_bytes(8, "big").hex()
-    return f"{left[:8]}-{left[8:12]}-{left[12:]}-{right[:4]}-{right[4:]}"
+    time = (millis & 0xFFFFFFFFFFFF) << 16 | 0x7000 | fraction * 4096 // 1000
+    left, right = time.to_bytes(8, "big").hex(), entropy.hex()
+    variant = _VARIANTS[entropy[0] & 0x3F]
+    return f"{left[:8]}-{left[8:12]}-{left[12:]}-{variant}{right[2:4]}-{right[4:]}"
 
 
 def id_millis(entry_id: str) -> int:

@@ -283,9 +283,9 @@ def plain(value: object, path: str = "$", depth: int = 0) -> Any:
         EncodingError: names the place and what to give instead.
     """
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return value
     if kind is int and -INTEGER_MAX <= value <= INTEGER_MAX:  # type: ignore[operator]
+        return value
+    if kind in _ALWAYS_SIMPLE:
         return value
     if isinstance(value, Enum):
         return plain(value.value, path, depth)

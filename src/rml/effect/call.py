@@ -42,6 +42,7 @@ from rml.error import InvalidInputError, RmlError
 from rml.incident.hook import Escalation
 from rml.incident.marks import mark_recorded
 from rml.incident.telling import tell
+from rml.ledger.argument import is_unrun
 from rml.ledger.draft import Draft
 from rml.ledger.errors import LimitError
 from rml.ledger.ledger import Ledger
@@ -204,10 +205,10 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
     Raises:
         DefinitionError: it is a coroutine, a task or a generator.
     """
+    if not is_unrun(value):
+        return
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
         value.close()
-    elif not inspect.isasyncgen(value) and not inspect.isawaitable(value):
-        return
     raise DefinitionError(
         f"{operation.name!r} is a plain function but returned a {type(value).__name__}; "
         "make it async def"

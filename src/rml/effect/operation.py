@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from threading import Event
 from typing import Any, Final
 
 import attrs
@@ -94,7 +93,7 @@ class Attempt:
     provider_key: str
     owner: str = attrs.field(repr=False)
     uncertain: bool = attrs.field(default=False, repr=False)
-    _sent: Event = attrs.field(factory=Event, init=False, repr=False, eq=False)
+    _sent: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
 
     def sent(self) -> None:
         """Say that a request has left that may carry out the effect.
@@ -103,12 +102,12 @@ class Attempt:
         request was refused says nothing about this one. What an error states by ``happened`` still
         counts. To be called between the requests of a handler that makes several, from any thread.
         """
-        self._sent.set()
+        self._sent.append(True)
 
     @property
     def has_sent(self) -> bool:
         """Whether the handler has said that a request has left."""
-        return self._sent.is_set()
+        return bool(self._sent)
 
 
 @attrs.frozen
@@ -227,8 +226,7 @@ def finish(
     An attempt that has lost its lease to a doubt or a decision changes nothing: its outcome is
     recorded as late.
     """
-    lease = draft.lease(attempt.id)
-    late = lease is None or lease.owner != attempt.owner
+    late = not draft.release(attempt.id, attempt.owner)
     ending = outcome.ending
     if attempt.uncertain and ending.kind == "effect.not_done":
         ending = RETRYING  # this attempt did nothing; what the one before it did is still unknown
@@ -255,8 +253,6 @@ def finish(
         return Recorded(late=True, escalation=_contradiction(draft, attempt, ending))
     if ending.kind == "effect.in_doubt":
         draft.grant(attempt.id, attempt.attempt, NOBODY, 0)
-    else:
-        draft.release(attempt.id)
     return Recorded(escalation=escalation)
 
 

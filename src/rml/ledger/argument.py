@@ -25,9 +25,15 @@ from rml.tag import shown
 from rml.world import member_of
 
 T = TypeVar("T")
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 
 # Sleeping longer than this overflows the platform's clocks; it stands for "as long as it takes".
 SECONDS_MAX = 10**9
+
+
+def is_unrun(result: object) -> bool:
+    """Say whether something is still to be run: an awaitable, or a generator."""
+    return hasattr(type(result), "__await__") or isinstance(result, _GENERATORS)
 
 
 def ended(result: T) -> T:
@@ -36,7 +42,7 @@ def ended(result: T) -> T:
     Raises:
         InvalidInputError: it is a coroutine or a generator.
     """
-    if hasattr(type(result), "__await__") or isinstance(result, GeneratorType | AsyncGeneratorType):
+    if is_unrun(result):
         kind = type(result).__name__
         if inspect.iscoroutine(result) or inspect.isgenerator(result):
             result.close()

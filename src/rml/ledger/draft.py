@@ -230,9 +230,9 @@ class Draft:
         until = utc_text(self.now + timedelta(seconds=seconds))
         self._transaction.put_lease(Lease(effect, attempt, owner, until))
 
-    def release(self, effect: str) -> None:
-        """End an effect's lease."""
-        self._transaction.drop_lease(effect)
+    def release(self, effect: str, owner: str | None = None) -> bool:
+        """End an effect's lease, or only this owner's; return whether there was one."""
+        return self._transaction.drop_lease(effect, owner)
 
     def keep_only(self, entry_id: str, names: Sequence[str]) -> None:
         """Remove all values beside an entry but these; the draft must have recorded the erasure."""

@@ -338,6 +338,11 @@ def commit(salt: str, name: str, value: object) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def commit_json(salt: str, name: str, value: str) -> str:
+    """Return what :func:`commit` returns, given the canonical JSON of salt, name and value."""
+    return hashlib.sha256(f'["rml/1/field",{salt},{name},{value}]'.encode()).hexdigest()
+
+
 def settled(value: Any) -> Any:
     """Return JSON data with every whole number as an integer; the very same if it has no other.
 
@@ -368,7 +373,7 @@ def check_kind(kind: object) -> str:
     Raises:
         InvalidInputError: it is not.
     """
-    text = str.__str__(kind) if isinstance(kind, str) else ""
+    text = kind if type(kind) is str else str.__str__(kind) if isinstance(kind, str) else ""
     if len(text) <= _KIND_CHARACTERS_MAX and _is_kind(text):
         return text
     message = f"kind {shown(kind)} must be dotted lower-case words, such as 'payment.refund'"
@@ -386,6 +391,8 @@ def check_text(name: str, value: object) -> str:
     Raises:
         InvalidInputError: it may not; the message names the parameter.
     """
+    if type(value) is str and value.isprintable() and 0 < len(value) <= TEXT_CHARACTERS_MAX:
+        return value
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
     value = str.__str__(value)  # a class of its own may answer anything about itself

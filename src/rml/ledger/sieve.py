@@ -23,15 +23,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NoReturn
 
 import attrs
 
 from rml.clock import epoch_micros, parse_utc, utc_text
 from rml.codec import canonical_json, compact_json
 from rml.error import InvalidInputError, RmlError
-from rml.ledger.entry import ENTRY_BYTES_MAX, check_kind, commit
+from rml.ledger.entry import ENTRY_BYTES_MAX, check_kind, commit, commit_json
 from rml.ledger.store import Survey
 from rml.ledger.tree import HASH_BYTES
 from rml.world import World
@@ -41,8 +41,6 @@ SHAPES_MAX: Final = 8_192
 SECONDS_MAX: Final = 4_096
 # A text with no more brackets than this nests no deeper than canonical JSON may.
 _BRACKETS_MAX: Final = 48
-# Facts and commitments.
-_MEMBERS: Final = 2
 _ID: Final = b'xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx"'
 _ID_MILLIS: Final = 13
 _ID_VARIANT: Final = 19
@@ -55,12 +53,15 @@ _MILLIS_MASK: Final = 2**48 - 1
 _WORLDS: Final = frozenset(World)
 # A header ends with a text, so this is its end and the beginning of the facts.
 _HEADER_END: Final = b'"},{'
+_NO_COMMITMENTS: Final = b"},{}]"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHAPE: Final = bytes.maketrans(b"23456789", b"11111111")
 _NO_SHAPE: Final = re.compile(rb'\\|1[^"]*":')
 # With digits as zeros, and what may stand before a number as a colon.
 _NUMBERS: Final = bytes.maketrans(b"123456789,[-", b"000000000:::")
 _LONG_NUMBER: Final = b":" + b"0" * 16
+_TOO_LARGE: Final = re.compile(rb"[\[:,]-?(?:[0-9]{17}|9[0-9]{15})")
+_DOUBT: Final = "it is not surely what it should be"
 
 Commitments = dict[str, str]
 
@@ -81,7 +82,6 @@ class Sieve:
     """See the module; it remembers what it has found to be right."""
 
     def __init__(self) -> None:
-        self._kinds: set[str] = set()
         self._millis: dict[bytes, int] = {}
         self._shapes: set[bytes] = set()
 
@@ -113,7 +113,7 @@ class Sieve:
         ids, recorded, others = survey.ids, survey.recorded_ats, survey.other_ats
         return (
             _WORLDS.issuperset(survey.worlds)
-            and all(map(self._is_kind, survey.kinds))
+            and all(map(_is_kind, survey.kinds))
             and _are_like(_ID, _HEX_DIGITS, ids)
             and not ids[_ID_VARIANT :: len(_ID)].translate(None, b"89ab")
             and _are_like(_MOMENT, _DIGITS, recorded)
@@ -121,15 +121,6 @@ class Sieve:
             and (not others or _are_like(_MOMENT, _DIGITS, others))
             and all(map(self._is_second, {one[:_SECOND] for one in others.split(b'"') if one}))
         )
-
-    def _is_kind(self, kind: str) -> bool:
-        if kind not in self._kinds:
-            try:
-                check_kind(kind)
-            except InvalidInputError:
-                return False
-            self._kinds.add(kind)
-        return True
 
     def _is_stamp(self, stamp: tuple[bytes, bytes]) -> bool:
         """Say whether an id's milliseconds are those of a time, and that is written as it must."""
@@ -162,35 +153,56 @@ class Sieve:
     ) -> None:
         """Look at facts, at commitments, and at what is kept beside entries."""
         tails = [one.partition(_HEADER_END)[2] for one in data]
+        kept: dict[int, Commitments] = {}
+        for place, text in personal.items():
+            digests = _read_kept(text)
+            if digests is None:
+                sifted.held.add(place)
+                continue
+            end = _end_with(digests)
+            if tails[place].endswith(end):  # nothing is missing: what is left is as without it
+                tails[place] = tails[place][: -len(end)] + _NO_COMMITMENTS
+            else:
+                kept[place] = digests
+        self._look_at_tails(tails, kept, sifted)
+
+    def _look_at_tails(
+        self, tails: Sequence[bytes], kept: Mapping[int, Commitments], sifted: Sifted
+    ) -> None:
+        """Read what is of no known shape, and compare its commitments with what is kept."""
         shapes = b"\n".join(tails).translate(_SHAPE).split(b"\n")
         if len(shapes) != len(tails):  # no canonical JSON has a line's end in it
             sifted.held.update(range(len(tails)))
             return
         known = self._shapes
         new = [place for place, shape in enumerate(shapes) if shape not in known]
-        read = dict(zip(new, _read_tails([tails[place] for place in new]), strict=True))
-        kept = dict(zip(personal, _read_kept(list(personal.values())), strict=True))
-        for place in read.keys() | kept.keys():
-            commitments, digests = read.get(place, {}), kept.get(place, {})
-            if commitments is None or digests is None or not _agree(digests, commitments):
+        for place, commitments in zip(new, _read_tails([tails[i] for i in new]), strict=True):
+            if commitments is None:
                 sifted.held.add(place)
-            elif len(digests) < len(commitments):
-                sifted.missing[place] = [name for name in commitments if name not in digests]
-            elif not commitments and not _NO_SHAPE.search(shapes[place]):
-                self._remember(shapes[place])
-
-    def _remember(self, shape: bytes) -> None:
-        if len(self._shapes) < SHAPES_MAX:
-            self._shapes.add(shape)
+            elif commitments or place in kept:
+                _compare(place, commitments, kept.get(place, {}), sifted)
+            elif len(known) < SHAPES_MAX and _is_shape(shapes[place]):
+                known.add(shapes[place])
 
 
-def _agree(digests: Commitments, commitments: Commitments) -> bool:
-    """Say whether commitments are to what is kept, and digests where nothing is."""
-    if digests == commitments:
-        return True
-    return digests.items() <= commitments.items() and all(
-        type(one) is str and _DIGEST.fullmatch(one) for one in commitments.values()
-    )
+def _compare(place: int, commitments: Commitments, digests: Commitments, sifted: Sifted) -> None:
+    """Compare what an entry commits to with the digests of what is kept beside it."""
+    if not digests.items() <= commitments.items():
+        sifted.held.add(place)
+    elif len(digests) < len(commitments):
+        sifted.missing[place] = [name for name in commitments if name not in digests]
+
+
+def _is_shape(text: bytes) -> bool:
+    """Say whether all texts of a shape are canonical if one is."""
+    return not _NO_SHAPE.search(text) and not _has_long_number(text)
+
+
+def _is_kind(kind: str) -> bool:
+    try:
+        return bool(check_kind(kind))
+    except InvalidInputError:
+        return False
 
 
 def _are_like(pattern: bytes, alphabet: bytes, texts: bytes) -> bool:
@@ -251,11 +263,11 @@ def _is_utf_8(data: bytes) -> bool:
 
 
 def _refuse(_: str) -> NoReturn:
-    message = "no integer"
-    raise ValueError(message)
+    raise ValueError(_DOUBT)
 
 
 _decode: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
+_quote: Final = json.encoder.encode_basestring
 _DOUBTFUL: Final = (ValueError, TypeError, AttributeError, RecursionError, RmlError)
 
 
@@ -265,70 +277,90 @@ def _read_tails(tails: Sequence[bytes]) -> Sequence[Commitments | None]:
     Bytes that are no ASCII cost more to compare, and are looked at apart.
     """
     if b"".join(tails).isascii():
-        return _each(_read_canonical, tails)
+        return _read_all(tails)
     read: dict[int, Commitments | None] = {}
     for is_ascii in (True, False):
         places = [place for place, tail in enumerate(tails) if tail.isascii() is is_ascii]
-        found = _each(_read_canonical, [tails[place] for place in places])
+        found = _read_all([tails[place] for place in places])
         read |= zip(places, found, strict=True)
     return [read[place] for place in range(len(tails))]
 
 
-def _each(
-    read: Callable[[Sequence[bytes]], Sequence[Commitments]], texts: Sequence[bytes]
-) -> Sequence[Commitments | None]:
-    """Read texts all at once, or one by one if there is anything doubtful among them."""
+def _read_all(tails: Sequence[bytes]) -> Sequence[Commitments | None]:
+    """Read texts at once, or one by one if there is anything doubtful among them."""
     try:
-        return read(texts)
+        return _read_canonical(tails)
     except _DOUBTFUL:
-        return [None] if len(texts) == 1 else [one for text in texts for one in _each(read, [text])]
-
-
-def _parsed(texts: Sequence[str]) -> list[Any]:
-    """Return what texts say, each of which is one JSON value to its end."""
-    parsed = [_decode(text) for text in texts]
-    if [end for _, end in parsed] != list(map(len, texts)):
-        _refuse("")
-    return [value for value, _ in parsed]
+        return [None] if len(tails) == 1 else [one for tail in tails for one in _read_all([tail])]
 
 
 def _read_canonical(tails: Sequence[bytes]) -> Sequence[Commitments]:
     """Return the commitments at the end of texts that are surely canonical.
 
     Raises:
-        ValueError: one of them may be something else, or :data:`_DOUBTFUL`.
+        ValueError: one of them may be something else; or another of :data:`_DOUBTFUL`.
     """
     texts = [f"[{{{tail}" for tail in b"\n".join(tails).decode().split("\n")] if tails else []
-    values = _parsed(texts)
+    parsed = [_decode(text) for text in texts]
+    members = [value for value, _ in parsed]
     whole = f"[{','.join(texts)}]".encode()
-    brackets = whole.count(b"{") + whole.count(b"[")
-    if (
-        canonical_json(values, checked=True) != whole
-        or _LONG_NUMBER in whole.translate(_NUMBERS)
-        or any(len(value) != _MEMBERS or type(value[1]) is not dict for value in values)
-        or (brackets > _BRACKETS_MAX and _are_deep(texts))
-    ):
-        _refuse("")
-    return [value[1] for value in values]
+    if [end for _, end in parsed] != list(map(len, texts)):
+        raise ValueError(_DOUBT)
+    if canonical_json(members, checked=True) != whole:
+        raise ValueError(_DOUBT)
+    if _are_deep(texts, whole) or (_has_long_number(whole) and _TOO_LARGE.search(whole)):
+        raise ValueError(_DOUBT)
+    commitments: list[Commitments] = [last for _, last in members]
+    digests = [digest for one in commitments for digest in one.values()]
+    if not all(map(_DIGEST.fullmatch, digests)):
+        raise ValueError(_DOUBT)
+    return commitments
 
 
-def _are_deep(texts: Sequence[str]) -> bool:
+def _has_long_number(text: bytes) -> bool:
+    """Say whether a number has sixteen digits or more."""
+    return _LONG_NUMBER in text.translate(_NUMBERS)
+
+
+def _are_deep(texts: Sequence[str], whole: bytes) -> bool:
+    """Say whether a text may nest deeper than is canonical; each has three brackets at least."""
+    if whole.count(b"{") + whole.count(b"[") - 3 * len(texts) < _BRACKETS_MAX:
+        return False
     return any(text.count("{") + text.count("[") > _BRACKETS_MAX for text in texts)
 
 
-def _read_kept(texts: Sequence[bytes]) -> Sequence[Commitments | None]:
-    """Return the digests of what is kept beside entries; ``None`` if it is not surely well written.
+# Beside entries -----------------------------------------------------------------------------------
 
-    A name that stands twice is not written again as it stands. A number with a point is not looked
-    at here.
+
+def _read_kept(data: bytes) -> Commitments | None:
+    """Return the digests of what is kept beside an entry; ``None`` if that may be wrong.
+
+    It is written again as it was read: a name that stands twice would come out once. A number with
+    a point is not looked at here.
     """
-    return _each(_read_digests, texts)
+    digests: Commitments = {}
+    fields: list[str] = []
+    try:
+        text = data.decode()
+        kept, _ = _decode(text)
+        for name, (salt, value) in kept.items():
+            salt_json, name_json = _quote(salt), _quote(name)
+            if type(value) is str:
+                value_json = _quote(value)
+                digests[name] = commit_json(salt_json, name_json, value_json)
+            else:
+                value_json = compact_json(value, checked=True).decode()
+                digests[name] = commit(salt, name, value)
+            fields.append(f"{name_json}:[{salt_json},{value_json}]")
+    except _DOUBTFUL:
+        return None
+    return digests if f"{{{','.join(fields)}}}" == text else None
 
 
-def _read_digests(texts: Sequence[bytes]) -> Sequence[Commitments]:
-    values = _parsed([text.decode() for text in texts])
-    if compact_json(values, checked=True) != b"[" + b",".join(texts) + b"]":
-        _refuse("")
-    return [
-        {name: commit(salt, name, value) for name, (salt, value) in kept.items()} for kept in values
-    ]
+def _end_with(commitments: Commitments) -> bytes:
+    """Return how an entry with these commitments ends."""
+    names = sorted(commitments)
+    if not "".join(names).isascii():  # RFC 8785 sorts such names in an order of its own
+        return b"}," + canonical_json(commitments) + b"]"
+    members = [f'{_quote(name)}:"{commitments[name]}"' for name in names]
+    return f"}},{{{','.join(members)}}}]".encode()

@@ -168,8 +168,8 @@ class Transaction(Protocol):
         """Grant or renew a lease."""
         ...
 
-    def drop_lease(self, effect: str) -> None:
-        """End a lease; nothing happens when there is none."""
+    def drop_lease(self, effect: str, owner: str | None = None) -> bool:
+        """End a lease, if it is this owner's or no owner is given; return whether there was one."""
         ...
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ with the root over it. Everything here is arithmetic on hashes: no I/O.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Final, Self
 
 import attrs
@@ -16,12 +16,12 @@ import attrs
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
 HASH_BYTES: Final = 32
-EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+EMPTY_ROOT: Final = sha256(b"").digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return SHA-256(0x01 || left || right)."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 @attrs.frozen
@@ -82,8 +82,15 @@ class Frontier:
 
     def add(self, leaf: bytes) -> list[Tile]:
         """Add one leaf hash; return the tiles that it filled."""
-        self._push(0, leaf)
+        if self.rows:
+            self.rows[0].append(leaf)
+        else:
+            self.rows.append([leaf])
         self.size += 1
+        if self.size & 1:  # it has no equal to be joined with
+            self._peaks.append(leaf)
+            self._root = None
+            return []
         return self._fold(leaf, 0)
 
     def extend(self, leaves: Sequence[bytes]) -> list[Tile]:
@@ -96,7 +103,7 @@ class Frontier:
                 place += 1
             else:
                 row = leaves[place : place + TILE_WIDTH]
-                self._push(0, *row)
+                self._push(0, row)
                 self.size += TILE_WIDTH
                 filled += self._fold(tile_root(row), TILE_HEIGHT)
                 place += TILE_WIDTH
@@ -111,7 +118,7 @@ class Frontier:
                 level = height // TILE_HEIGHT
                 filled.append(Tile(level - 1, place, b"".join(self.rows[level - 1]), carry))
                 self.rows[level - 1].clear()
-                self._push(level, carry)
+                self._push(level, [carry])
             if not place & 1:
                 break
             carry = node_hash(self._peaks.pop(), carry)
@@ -120,7 +127,7 @@ class Frontier:
         self._root = None
         return filled
 
-    def _push(self, level: int, *hashes: bytes) -> None:
+    def _push(self, level: int, hashes: Sequence[bytes]) -> None:
         if level == len(self.rows):
             self.rows.append([])
         self.rows[level] += hashes
@@ -130,7 +137,7 @@ class Frontier:
         if self._root is None:
             root = self._peaks[-1] if self._peaks else EMPTY_ROOT
             for peak in self._peaks[-2::-1]:
-                root = node_hash(peak, root)
+                root = sha256(b"\x01" + peak + root).digest()  # as `node_hash`, at every commit
             self._root = root
         return self._root
 

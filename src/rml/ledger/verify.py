@@ -6,9 +6,11 @@ commitments, tiles and head follow from each other, which shows every change mad
 all of them. Somebody who rewrites the whole file is caught only by a checkpoint that was kept
 elsewhere.
 
-Entries are read in pages, and memory stays flat. In the reader's own thread their bytes are hashed
-and the tree grows again. Beside it, the store compares the columns with the bytes, and looks after
-its own structures. What neither a store's survey nor a sieve lets pass is looked at row by row.
+Entries are read in pages, so that memory stays flat and no reader is in a writer's way. In the
+caller's thread their bytes are hashed and the tree grows again; beside it the store compares the
+columns with the bytes, and checks its own structures, the one look that is a single view. Every row
+is checked whole every time: a survey and a sieve let pass the many that are surely fine, and the
+others are looked at one by one.
 """
 
 from __future__ import annotations

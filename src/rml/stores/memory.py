@@ -250,8 +250,12 @@ class _MemoryTransaction:
     def put_lease(self, lease: Lease) -> None:
         self._contents.leases[lease.effect] = lease
 
-    def drop_lease(self, effect: str) -> None:
-        self._contents.leases.pop(effect, None)
+    def drop_lease(self, effect: str, owner: str | None = None) -> bool:
+        lease = self._contents.leases.get(effect)
+        if lease is None or owner not in (None, lease.owner):
+            return False
+        del self._contents.leases[effect]
+        return True
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:
         if not (self._is_erased(entry) or (not names and self._is_pruned(entry))):

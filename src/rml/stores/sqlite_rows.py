@@ -208,9 +208,14 @@ class SqliteTransaction:
             (lease.effect, lease.attempt, lease.owner, lease.until),
         )
 
-    def drop_lease(self, effect: str) -> None:
-        """Delete a lease."""
-        self._write("DELETE FROM leases WHERE effect = ?", (effect,))
+    def drop_lease(self, effect: str, owner: str | None = None) -> bool:
+        """Delete a lease, if it is this owner's or no owner is given."""
+        if owner is None:
+            deleted = self._write("DELETE FROM leases WHERE effect = ?", (effect,))
+        else:
+            statement = "DELETE FROM leases WHERE effect = ? AND owner = ?"
+            deleted = self._write(statement, (effect, owner))
+        return deleted.rowcount == 1
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:
         """Rewrite what is kept beside an entry; freed space is overwritten (``secure_delete``)."""

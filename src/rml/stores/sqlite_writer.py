@@ -31,6 +31,9 @@ LOG_BYTES_MAX: Final = 64 << 20
 LOOK_COMMITS: Final = 64
 # How long readers are waited for then, in seconds; one that takes longer is met again later.
 READERS_SECONDS: Final = 0.05
+# How long a look at which file the ledger's name leads to holds, in seconds. It cannot see what
+# happens right after it anyway, and on a fast disk it would cost a fifth of all computing.
+NAME_SECONDS: Final = 0.001
 # How long a writer sleeps between two looks at a busy file, in seconds.
 _PAUSE_SECONDS: Final = 0.0005
 _NO_LOG: Final = (
@@ -56,7 +59,8 @@ class Writer:
         self._frontier: Frontier | None = None
         self._is_log_due = False
         self._commits = 0
-        self._log_bytes_max = LOG_BYTES_MAX
+        self._named_until = float("-inf")
+        self._waited_at = 0
         self.connection: sqlite3.Connection | None = None
         self.file = file
 
@@ -70,7 +74,7 @@ class Writer:
         try:
             if not self._turns.take(deadline):
                 raise busy(self._path)
-            if self.file is not None:
+            if self.file is not None and time.monotonic() > self._named_until:
                 self._check_identity()
             connection = self.connection or self._connect(deadline)
             if connection.in_transaction:  # an interrupt came before its end could be seen to
@@ -104,6 +108,7 @@ class Writer:
                 f"the ledger {self._path} was removed or replaced while it was open; "
                 "nothing was recorded"
             )
+        self._named_until = time.monotonic() + NAME_SECONDS
 
     def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> Any:
         """Execute a statement, looking again while somebody holds the file, until the deadline."""
@@ -185,12 +190,11 @@ class Writer:
     def tidy(self) -> None:
         """Empty the log if that is due, or if its file has grown too large."""
         self._commits += 1
-        patience = 0.0
-        if self._commits % LOOK_COMMITS == 0 and self._log_bytes() > self._log_bytes_max:
-            patience = READERS_SECONDS
-        if (self._is_log_due or patience) and self._turns.take(time.monotonic()):
+        size = 0 if self._commits % LOOK_COMMITS else self._log_bytes()
+        is_large = size > LOG_BYTES_MAX
+        if (self._is_log_due or is_large) and self._turns.take(time.monotonic()):
             try:
-                self._truncate_log(patience)
+                self._truncate_log(size)
             except sqlite3.Error:
                 pass  # what was committed is durable; the next commit tries again, or says why not
             finally:
@@ -202,17 +206,22 @@ class Writer:
         except OSError:
             return 0
 
-    def _truncate_log(self, patience: float) -> None:
+    def _truncate_log(self, size: int) -> None:
+        """Empty the log; its readers are waited for once for each time that it grows too large."""
         assert self.connection is not None
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic()
+        if size > self._waited_at + LOG_BYTES_MAX:
+            deadline += READERS_SECONDS
+            self._waited_at = size
         while True:
             checkpoint = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             is_kept = bool(checkpoint.fetchone()[0])
             if not is_kept or time.monotonic() >= deadline:
                 break
             time.sleep(_PAUSE_SECONDS)
-        self._is_log_due = self._is_log_due and is_kept
-        self._log_bytes_max = LOG_BYTES_MAX + (self._log_bytes() if is_kept else 0)
+        if not is_kept:
+            self._is_log_due = False
+            self._waited_at = 0
 
     def drop(self) -> None:
         """Close the connection; the next commit opens another one."""

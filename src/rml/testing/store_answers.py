@@ -253,6 +253,12 @@ class AnswerContract(ABC):
         assert [renewed] == store.leases(b'"a":5')
         in_work = store.write(lambda t: t.leases(b'"b":'), timeout=PATIENCE_SECONDS)
         assert [other] == in_work
-        for _ in range(2):
-            store.write(lambda t: t.drop_lease(EFFECT), timeout=PATIENCE_SECONDS)
+
+        def drop(owner: str | None) -> bool:
+            return store.write(lambda t: t.drop_lease(EFFECT, owner), timeout=PATIENCE_SECONDS)
+
+        owners = ("somebody else", renewed.owner, renewed.owner, None)
+        assert [False, True, False, False] == list(map(drop, owners))
         assert [other] == store.leases()
+        assert store.write(lambda t: t.drop_lease(other.effect), timeout=PATIENCE_SECONDS)
+        assert [] == store.leases()
