@@ -41,9 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment() -> Iterator[None]:
-    """Hide the developer's own `RML_*` variables from the tests and their subprocesses."""
+    """Hide the developer's own `RML_*` variables, and the width of the terminal, from the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("RML_")]:
+        for name in [name for name in os.environ if name.startswith("RML_") or name == "COLUMNS"]:
             patch.delenv(name)
         yield
 

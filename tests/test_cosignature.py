@@ -131,7 +131,7 @@ def test_another_ledger_s_key_is_refused() -> None:
         (["", SIGNER.verifier], "not a verifier key"),
         ("acme+00000000+BAAA", "no Ed25519 key of algorithm 0x04"),
         (SIGNER.to_text(), "signer key, which is secret"),
-        (SIGNER.to_text().reveal(), "signer key, which is secret"),
+        pytest.param(SIGNER.to_text().reveal(), "signer key, which is secret", id="revealed"),
     ],
 )
 def test_what_is_no_key_is_refused(given: object, said: str) -> None:

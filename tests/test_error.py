@@ -219,7 +219,7 @@ def test_a_class_cannot_be_narrower_than_its_family() -> None:
         ("happened", 0),
         ("retry_after", "soon"),
         ("retry_after", float("nan")),
-        ("code", property(lambda _self: "X")),
+        pytest.param("code", property(lambda _self: "X"), id="code-property"),
     ],
     ids=repr,
 )
@@ -266,7 +266,11 @@ def test_details_are_given_by_keyword() -> None:
         DialogError("lost", "pay-42")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("hint", [float("nan"), float("inf"), "soon", object(), True], ids=repr)
+@pytest.mark.parametrize(
+    "hint",
+    [float("nan"), float("inf"), "soon", pytest.param(object(), id="object"), True],
+    ids=repr,
+)
 def test_an_unusable_hint_is_dropped(hint: Any) -> None:
     """A failing payment is no moment to fail over a header."""
     assert GatewayTimeout(retry_after=hint).retry_after is None

@@ -396,7 +396,7 @@ T = TypeVar("T")
         (list[Node] | None, {"Node"}),
         (T, set()),
     ],
-    ids=str,
+    ids=lambda given: " ".join(sorted(given)) if isinstance(given, set) else str(given),
 )
 def test_the_classes_of_an_annotation(annotation: object, names: set[str]) -> None:
     """Every class that its values may be made of, fields included."""

@@ -296,7 +296,11 @@ def test_what_is_no_prefix_is_refused(url: str, witness: Witness) -> None:
         WitnessAnchor(url, witness.key)
 
 
-@pytest.mark.parametrize("key", ["", SIGNER.verifier.to_text(), SIGNER.to_text().reveal(), 7])
+@pytest.mark.parametrize(
+    "key",
+    ["", SIGNER.verifier.to_text(), SIGNER.to_text().reveal(), 7],
+    ids=["none", "verifier", "signer", "number"],
+)
 def test_what_is_no_witness_s_key_is_refused(key: str) -> None:
     """The ledger's own key among them."""
     with pytest.raises(InvalidInputError, match="key"):
