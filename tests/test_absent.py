@@ -87,12 +87,12 @@ rows = rml.Ledger(":memory:").entries()
 
 SIGNING = """
 import rml
-from rml.ledger.note import SignerKey as key
+from rml.ledger.proofs.note import SignerKey as key
 text = "PRIVATE+KEY+acme+3cc396f7+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 """
 VERIFYING = """
 import rml
-from rml.ledger.note import VerifierKey
+from rml.ledger.proofs.note import VerifierKey
 key = VerifierKey.from_text("acme+3cc396f7+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4")
 call = lambda: key.verifies(b"text", bytes(64))
 """

@@ -11,9 +11,9 @@ from anchored import SIGNER, MemoryAnchor, Places, fill, size_of
 
 import rml
 from rml import AnchorError, FileAnchor, InvalidInputError, Ledger, LedgerAnchor, ProofError
-from rml.ledger import file_anchor
-from rml.ledger.checkpoint import Checkpoint
-from rml.ledger.note import Signature
+from rml.ledger.anchors import file_anchor
+from rml.ledger.proofs.checkpoint import Checkpoint
+from rml.ledger.proofs.note import Signature
 from rml.ledger.tree import EMPTY_ROOT
 from rml.stores.turns import FileTurns
 

@@ -25,7 +25,7 @@ from rml import (
 )
 from rml.cli.key import read_signer
 from rml.cli.vouching import verifier_key
-from rml.ledger.checkpoint import read_checkpoint
+from rml.ledger.proofs.checkpoint import read_checkpoint
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from rml import (
     LedgerUnavailableError,
     WitnessAnchor,
 )
-from rml.ledger.checkpoint import open_checkpoint, read_checkpoint
+from rml.ledger.proofs.checkpoint import open_checkpoint, read_checkpoint
 
 
 @pytest.fixture

@@ -12,37 +12,47 @@ PACKAGE = Path(__file__).parent.parent / "src" / "rml"
 # one line know nothing of each other. A room may stand here before it is built. `room.*` is every
 # module of that room: its files differ only in what they speak to.
 ORDER = """
-    world redact attempt entropy handled ledger.post ledger.beside
+    ledger.proofs ledger.anchors ledger.checks ledger.exports ledger.corrections ledger.erasures
+    ledger.queries
+    world redact attempt entropy handled ledger.anchors.post ledger.checks.beside
     cause clients
     detail tag judgement
     error
     clock files lint.*
     codec context
-    threads verdict problem slo.* ledger.frames
-    ledger.errors ledger.rows ledger.tree ledger.verification effect.errors effect.values
-    incident.casefile_form incident.casefile_yaml incident.severity incident.hook incident.marks
-    ledger.entry ledger.merkle ledger.note ledger.tlog_tiles incident.casefile incident.occurrence
-    ledger.store ledger.checkpoint incident.closing incident.projection ledger.cosignature
-    ledger.check ledger.sieve
-    ledger.proof ledger.cursor ledger.disclosure effect.state incident.step
-    incident.standing ledger.kept ledger.anchor
-    ledger.pending ledger.retention effect.saga_state ledger.witness
-    ledger.correction ledger.losses ledger.leases ledger.anchoring effect.metrics
-    ledger.draft ledger.follow ledger.notary ledger.verify ledger.assurance
-    ledger.argument ledger.upcast ledger.backup ledger.tiles_export
-    ledger.erasure ledger.writing
-    ledger.holding ledger.pruning
+    threads verdict problem slo.* ledger.queries.frames
+    ledger.errors ledger.queries.rows ledger.tree ledger.checks.verification effect.errors
+    effect.values
+    incident.casefile_form incident.casefile_yaml incident.severity incident.hook
+    incident.marks
+    ledger.entry ledger.proofs.merkle ledger.proofs.note ledger.proofs.tlog_tiles
+    incident.casefile incident.occurrence
+    ledger.store ledger.proofs.checkpoint incident.closing incident.projection
+    ledger.proofs.cosignature
+    ledger.checks.check ledger.checks.sieve
+    ledger.proofs.proof ledger.queries.cursor ledger.exports.disclosure effect.state
+    incident.step
+    incident.standing ledger.anchors.kept ledger.anchors.anchor
+    ledger.corrections.pending ledger.erasures.retention effect.saga_state
+    ledger.anchors.witness
+    ledger.corrections.correction ledger.erasures.losses ledger.leases
+    ledger.anchors.anchoring effect.metrics
+    ledger.draft ledger.queries.follow ledger.proofs.notary ledger.checks.verify
+    ledger.checks.assurance
+    ledger.argument ledger.queries.upcast ledger.exports.backup ledger.exports.tiles_export
+    ledger.erasures.erasure ledger.writing
+    ledger.corrections.holding ledger.erasures.pruning
     effect.request effect.returns incident.opening
     effect.doubt effect.decide
     effect.resolution
     incident.rule
-    ledger.asking
-    ledger.view
-    ledger.reading
-    ledger.proving
-    ledger.exporting ledger.correcting ledger.forgetting
+    ledger.queries.asking
+    ledger.queries.view
+    ledger.queries.reading
+    ledger.proofs.proving
+    ledger.exports.exporting ledger.corrections.correcting ledger.erasures.forgetting
     ledger.ledger effect.operation
-    ledger ledger.ledger_anchor
+    ledger ledger.anchors.ledger_anchor
     config effect.definition effect.saga_records
     incident.telling incident.reading effect.retry
     effect.call effect.reconcile incident.escalation incident.case
@@ -52,7 +62,7 @@ ORDER = """
     incident effect runbook.* outbox.*
     export.*
     stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
-    stores.sqlite_backup ledger.file_anchor
+    stores.sqlite_backup ledger.anchors.file_anchor
     stores.sqlite_writer
     stores.sqlite_reading
     stores.sqlite_verifying

@@ -21,7 +21,7 @@ from rml import (
     Verification,
     WitnessAnchor,
 )
-from rml.ledger.checkpoint import read_checkpoint
+from rml.ledger.proofs.checkpoint import read_checkpoint
 
 
 @pytest.fixture

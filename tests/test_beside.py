@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rml.ledger.beside import beside
+from rml.ledger.checks.beside import beside
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 8])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from rml.error import InvalidInputError
-from rml.ledger.checkpoint import (
+from rml.ledger.entry import leaf_hash
+from rml.ledger.errors import SignatureError
+from rml.ledger.proofs.checkpoint import (
     CHECKPOINT_BYTES_MAX,
     ORIGIN_BYTES_MAX,
     SIZE_MAX,
@@ -16,9 +18,7 @@ from rml.ledger.checkpoint import (
     open_checkpoint,
     read_checkpoint,
 )
-from rml.ledger.entry import leaf_hash
-from rml.ledger.errors import SignatureError
-from rml.ledger.note import Note, SignerKey
+from rml.ledger.proofs.note import Note, SignerKey
 from rml.ledger.tree import EMPTY_ROOT, Frontier, split_tile
 
 ROOT = leaf_hash(b"one")

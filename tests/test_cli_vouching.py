@@ -15,7 +15,7 @@ from witness import NAME, Witness, serving
 import rml
 from rml.cli import main
 from rml.files import FileNotWrittenError
-from rml.ledger.checkpoint import open_checkpoint
+from rml.ledger.proofs.checkpoint import open_checkpoint
 
 
 def run(*args: object, **env: str) -> Result:
@@ -298,7 +298,7 @@ def test_verify_since_tells_when_it_cannot_remember(
     def full(*_: object, **__: object) -> None:
         raise FileNotWrittenError("No space left on device")
 
-    monkeypatch.setattr("rml.ledger.file_anchor.writing", full)
+    monkeypatch.setattr("rml.ledger.anchors.file_anchor.writing", full)
     assert_could_not_tell(since(shop), "No space left")
 
 

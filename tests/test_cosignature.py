@@ -8,8 +8,8 @@ from anchored import SIGNER, STRANGER
 from witness import NOW, Witness
 
 from rml import Checkpoint, InvalidInputError, SignatureError, VerifierKey, WitnessKey
-from rml.ledger.cosignature import Trust
-from rml.ledger.note import Note, Signature
+from rml.ledger.proofs.cosignature import Trust
+from rml.ledger.proofs.note import Note, Signature
 from rml.ledger.tree import EMPTY_ROOT
 
 CHECKPOINT = Checkpoint("acme", 0, EMPTY_ROOT, ("an extension",))

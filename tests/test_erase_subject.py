@@ -9,8 +9,8 @@ import pytest
 from protected import kinds
 
 import rml
-from rml.ledger import forgetting
-from rml.ledger.erasure import Removal
+from rml.ledger.erasures import forgetting
+from rml.ledger.erasures.erasure import Removal
 
 BY = {"by": "Rosa", "reason": "request 2026-118"}
 

@@ -20,8 +20,8 @@ from rml import (
     LedgerCorruptError,
     LedgerUnavailableError,
 )
-from rml.ledger.cursor import CURSOR_BYTES_MAX
-from rml.ledger.follow import PAGE_ENTRIES, POLL_SECONDS
+from rml.ledger.queries.cursor import CURSOR_BYTES_MAX
+from rml.ledger.queries.follow import PAGE_ENTRIES, POLL_SECONDS
 
 
 def note(ledger: Ledger, count: int = 1, kind: str = "stock.counted") -> None:
@@ -93,7 +93,7 @@ def test_what_comes_while_entries_are_handled_is_seen_too(ledger: Ledger) -> Non
 def test_a_follower_waits_by_sleeping(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it is told how to wait, and for how long."""
     waits = Waits()
-    monkeypatch.setattr("rml.ledger.follow.time.sleep", waits)
+    monkeypatch.setattr("rml.ledger.queries.follow.time.sleep", waits)
 
     assert [] == seen(ledger.follow())
     assert [POLL_SECONDS] == waits.waited

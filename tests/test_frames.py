@@ -13,8 +13,8 @@ import pytest
 from protected import Charges
 
 from rml import Entry, FileNotWrittenError, InvalidInputError, Ledger, MissingExtraError, Rows
-from rml.ledger.asking import EFFECT_TYPES, ENTRY_TYPES
-from rml.ledger.frames import CHUNK_ROWS, GROUP_CHUNKS
+from rml.ledger.queries.asking import EFFECT_TYPES, ENTRY_TYPES
+from rml.ledger.queries.frames import CHUNK_ROWS, GROUP_CHUNKS
 
 MOMENT = datetime(2026, 11, 20, 19, tzinfo=UTC)
 ARROW = {str: "string", int: "int64", datetime: "timestamp[us, tz=UTC]"}

@@ -10,7 +10,7 @@ import pytest
 
 from rml.ledger.entry import leaf_hash
 from rml.ledger.errors import ProofError
-from rml.ledger.merkle import (
+from rml.ledger.proofs.merkle import (
     Hashes,
     consistency_hashes,
     inclusion_hashes,
@@ -20,8 +20,8 @@ from rml.ledger.merkle import (
 )
 from rml.ledger.tree import EMPTY_ROOT, TILE_WIDTH, Frontier, split_tile
 
-# The one published case that is decided otherwise here, and why is in rml.ledger.merkle: it goes
-# from the empty tree to one of which nothing is known, and says that this shows nothing.
+# The one published case that is decided otherwise here, and why is in rml.ledger.proofs.merkle: it
+# goes from the empty tree to one of which nothing is known, and says that this shows nothing.
 FROM_NOTHING = "size1 is zero and size2 is not zero"
 # Sizes around the borders of tiles and of powers of two.
 SIZES = (1, 2, 3, 7, 8, 255, 256, 257, 300, 511, 512, 513, 1_000)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rml import InvalidInputError, Ledger, LedgerCorruptError, Secret, UnknownIdError
-from rml.ledger.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
-from rml.ledger.note import SignerKey
-from rml.ledger.proof import ConsistencyProof, InclusionProof
+from rml.ledger.proofs.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
+from rml.ledger.proofs.note import SignerKey
+from rml.ledger.proofs.proof import ConsistencyProof, InclusionProof
 from rml.ledger.tree import TILE_WIDTH
 
 UNKNOWN = "01a1fa54-6f80-7000-8000-00000000dead"

@@ -10,7 +10,7 @@ import pytest
 
 from rml.error import InvalidInputError
 from rml.ledger.errors import SignatureError
-from rml.ledger.note import (
+from rml.ledger.proofs.note import (
     NOTE_BYTES_MAX,
     SIGNATURES_MAX,
     Note,

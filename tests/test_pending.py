@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import rml
-from rml.ledger import holding
+from rml.ledger.corrections import holding
 
 
 def held(ledger: rml.Ledger, amount: Any = 100, **options: Any) -> str:

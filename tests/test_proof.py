@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from rml.error import InvalidInputError
-from rml.ledger.checkpoint import SIZE_MAX, Checkpoint
 from rml.ledger.entry import leaf_hash
 from rml.ledger.errors import ProofError, SignatureError
-from rml.ledger.merkle import consistency_hashes, inclusion_hashes, tree_root
-from rml.ledger.note import SignerKey
-from rml.ledger.proof import HASHES_MAX, ConsistencyProof, InclusionProof
+from rml.ledger.proofs.checkpoint import SIZE_MAX, Checkpoint
+from rml.ledger.proofs.merkle import consistency_hashes, inclusion_hashes, tree_root
+from rml.ledger.proofs.note import SignerKey
+from rml.ledger.proofs.proof import HASHES_MAX, ConsistencyProof, InclusionProof
 
 ENTRIES = [b"one", b"two", b"three", b"four", b"five"]
 LEAVES = [leaf_hash(data) for data in ENTRIES]

@@ -11,8 +11,8 @@ import pytest
 from protected import START, Charges, kinds
 
 import rml
-from rml.ledger import forgetting, pruning
-from rml.ledger.erasure import Removal
+from rml.ledger.erasures import forgetting, pruning
+from rml.ledger.erasures.erasure import Removal
 from rml.ledger.store import Query, Transaction
 
 BY = {"by": "Rosa", "reason": "ten years"}
@@ -329,7 +329,7 @@ def test_what_is_pruned_during_a_verification_is_not_accused(
 ) -> None:
     """Also where the record lies beyond what is verified."""
     noted(ledger, 8)
-    monkeypatch.setattr("rml.ledger.verify.PAGE_ENTRIES", 1)
+    monkeypatch.setattr("rml.ledger.checks.verify.PAGE_ENTRIES", 1)
     told: list[int] = []
 
     def prune_meanwhile(checked: int, _: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rml import Entry, Ledger, MissingExtraError, Rows
-from rml.ledger.rows import HTML_ROWS_MAX, REPR_ROWS_MAX
+from rml.ledger.queries.rows import HTML_ROWS_MAX, REPR_ROWS_MAX
 
 SCRIPT = "<script>alert('x')</script>"
 

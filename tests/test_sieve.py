@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rml import World
-from rml.ledger.check import check_row
+from rml.ledger.checks.check import check_row
+from rml.ledger.checks.sieve import SECONDS_MAX, SHAPES_MAX, Sieve, Sifted
 from rml.ledger.draft import seal_personal
 from rml.ledger.entry import Entry, leaf_hash
-from rml.ledger.sieve import SECONDS_MAX, SHAPES_MAX, Sieve, Sifted
 from rml.ledger.store import Row, Survey
 
 ORIGIN = "example.com/ledger"

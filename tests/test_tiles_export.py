@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tlog_reader import TlogFolder
 
 import rml
-from rml.ledger import tiles_export
+from rml.ledger.exports import tiles_export
 from rml.ledger.ledger import Ledger
-from rml.ledger.tlog_tiles import tile_path
+from rml.ledger.proofs.tlog_tiles import tile_path
 
 ORIGIN = "shop.example/payments"
 

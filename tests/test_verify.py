@@ -11,7 +11,7 @@ import pytest
 from tampered import fill, laid_down, many_entries, seven_entries, tamper, verified, written
 
 from rml import Ledger, Level, idempotent
-from rml.ledger.verify import PAGE_ENTRIES, PROBLEMS_MAX
+from rml.ledger.checks.verify import PAGE_ENTRIES, PROBLEMS_MAX
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tampered import fill, tamper, verified
 
 from rml import ClosedError, Draft, Ledger, idempotent
-from rml.ledger.verify import PAGE_ENTRIES
+from rml.ledger.checks.verify import PAGE_ENTRIES
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tampered import fill, first_problem, laid_down, seven_entries, tamper, verified
 
 from rml import Ledger
-from rml.ledger.verify import PROBLEMS_MAX
+from rml.ledger.checks.verify import PROBLEMS_MAX
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from tampered import (
 )
 
 from rml import InvalidInputError, Ledger, Level, Verification, idempotent
-from rml.ledger.checkpoint import Checkpoint
-from rml.ledger.merkle import tree_root
+from rml.ledger.checks.verify import PAGE_ENTRIES, verify
+from rml.ledger.proofs.checkpoint import Checkpoint
+from rml.ledger.proofs.merkle import tree_root
 from rml.ledger.tree import EMPTY_ROOT
-from rml.ledger.verify import PAGE_ENTRIES, verify
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from rml import (
     ProofError,
     WitnessAnchor,
 )
-from rml.ledger import post
-from rml.ledger.checkpoint import Checkpoint, read_checkpoint
+from rml.ledger.anchors import post
+from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
 from rml.ledger.tree import EMPTY_ROOT
 
 

@@ -59,15 +59,16 @@ if TYPE_CHECKING:
     from rml.incident.projection import Phase
     from rml.incident.rule import CaseClosedError, StepRefusedError
     from rml.incident.severity import Sev
-    from rml.ledger.anchor import Anchor
-    from rml.ledger.checkpoint import Checkpoint
-    from rml.ledger.correction import Correctable
-    from rml.ledger.cosignature import WitnessKey
-    from rml.ledger.cursor import Cursor, FileCursor
-    from rml.ledger.disclosure import Disclosure
+    from rml.ledger.anchors.anchor import Anchor
+    from rml.ledger.anchors.file_anchor import FileAnchor
+    from rml.ledger.anchors.ledger_anchor import LedgerAnchor
+    from rml.ledger.anchors.witness import WitnessAnchor
+    from rml.ledger.checks.verification import Assurance, Level, Problem, Verification
+    from rml.ledger.corrections.correction import Correctable
+    from rml.ledger.corrections.pending import Pending
     from rml.ledger.draft import Draft, Receipt
     from rml.ledger.entry import Entry
-    from rml.ledger.erasure import Erased, Removal
+    from rml.ledger.erasures.erasure import Erased, Removal
     from rml.ledger.errors import (
         AnchorError,
         AppendUnknownError,
@@ -84,18 +85,17 @@ if TYPE_CHECKING:
         UnknownIdError,
         UpcastError,
     )
-    from rml.ledger.file_anchor import FileAnchor
-    from rml.ledger.follow import Follower
+    from rml.ledger.exports.disclosure import Disclosure
+    from rml.ledger.exports.tiles_export import TilesExport
     from rml.ledger.ledger import Ledger
-    from rml.ledger.ledger_anchor import LedgerAnchor
-    from rml.ledger.note import SignerKey, VerifierKey
-    from rml.ledger.pending import Pending
-    from rml.ledger.proof import ConsistencyProof, InclusionProof
-    from rml.ledger.rows import Rows
-    from rml.ledger.tiles_export import TilesExport
-    from rml.ledger.verification import Assurance, Level, Problem, Verification
-    from rml.ledger.view import LedgerView
-    from rml.ledger.witness import WitnessAnchor
+    from rml.ledger.proofs.checkpoint import Checkpoint
+    from rml.ledger.proofs.cosignature import WitnessKey
+    from rml.ledger.proofs.note import SignerKey, VerifierKey
+    from rml.ledger.proofs.proof import ConsistencyProof, InclusionProof
+    from rml.ledger.queries.cursor import Cursor, FileCursor
+    from rml.ledger.queries.follow import Follower
+    from rml.ledger.queries.rows import Rows
+    from rml.ledger.queries.view import LedgerView
     from rml.problem import from_problem, to_problem
     from rml.redact import Secret
     from rml.verdict import register_verdict
@@ -267,15 +267,16 @@ _HOMES = {
     "rml.incident.projection": ("Phase",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
     "rml.incident.severity": ("Sev",),
-    "rml.ledger.anchor": ("Anchor",),
-    "rml.ledger.checkpoint": ("Checkpoint",),
-    "rml.ledger.correction": ("Correctable",),
-    "rml.ledger.cosignature": ("WitnessKey",),
-    "rml.ledger.disclosure": ("Disclosure",),
-    "rml.ledger.cursor": ("Cursor", "FileCursor"),
+    "rml.ledger.anchors.anchor": ("Anchor",),
+    "rml.ledger.anchors.file_anchor": ("FileAnchor",),
+    "rml.ledger.anchors.ledger_anchor": ("LedgerAnchor",),
+    "rml.ledger.anchors.witness": ("WitnessAnchor",),
+    "rml.ledger.checks.verification": ("Assurance", "Level", "Problem", "Verification"),
+    "rml.ledger.corrections.correction": ("Correctable",),
+    "rml.ledger.corrections.pending": ("Pending",),
     "rml.ledger.draft": ("Draft", "Receipt"),
     "rml.ledger.entry": ("Entry",),
-    "rml.ledger.erasure": ("Erased", "Removal"),
+    "rml.ledger.erasures.erasure": ("Erased", "Removal"),
     "rml.ledger.errors": (
         "AnchorError",
         "AppendUnknownError",
@@ -292,18 +293,17 @@ _HOMES = {
         "UnknownIdError",
         "UpcastError",
     ),
-    "rml.ledger.file_anchor": ("FileAnchor",),
-    "rml.ledger.follow": ("Follower",),
+    "rml.ledger.exports.disclosure": ("Disclosure",),
+    "rml.ledger.exports.tiles_export": ("TilesExport",),
     "rml.ledger.ledger": ("Ledger",),
-    "rml.ledger.ledger_anchor": ("LedgerAnchor",),
-    "rml.ledger.note": ("SignerKey", "VerifierKey"),
-    "rml.ledger.pending": ("Pending",),
-    "rml.ledger.proof": ("ConsistencyProof", "InclusionProof"),
-    "rml.ledger.rows": ("Rows",),
-    "rml.ledger.tiles_export": ("TilesExport",),
-    "rml.ledger.verification": ("Assurance", "Level", "Problem", "Verification"),
-    "rml.ledger.view": ("LedgerView",),
-    "rml.ledger.witness": ("WitnessAnchor",),
+    "rml.ledger.proofs.checkpoint": ("Checkpoint",),
+    "rml.ledger.proofs.cosignature": ("WitnessKey",),
+    "rml.ledger.proofs.note": ("SignerKey", "VerifierKey"),
+    "rml.ledger.proofs.proof": ("ConsistencyProof", "InclusionProof"),
+    "rml.ledger.queries.cursor": ("Cursor", "FileCursor"),
+    "rml.ledger.queries.follow": ("Follower",),
+    "rml.ledger.queries.rows": ("Rows",),
+    "rml.ledger.queries.view": ("LedgerView",),
     "rml.problem": ("from_problem", "to_problem"),
     "rml.redact": ("Secret",),
     "rml.verdict": ("register_verdict",),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import rml
 from rml import Checkpoint, Ledger, LedgerCorruptError, Level
 from rml.clock import SeededIds
-from rml.ledger.checkpoint import read_checkpoint
+from rml.ledger.proofs.checkpoint import read_checkpoint
 from rml.ledger.tree import TILE_WIDTH
 
 History = tuple[int, ...]

@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rml.error import InvalidInputError
-from rml.ledger.checkpoint import Checkpoint, read_checkpoint
 from rml.ledger.errors import ProofError, SignatureError
-from rml.ledger.merkle import (
+from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
+from rml.ledger.proofs.merkle import (
     Hashes,
     consistency_hashes,
     inclusion_hashes,
@@ -19,8 +19,8 @@ from rml.ledger.merkle import (
     verify_consistency,
     verify_inclusion,
 )
-from rml.ledger.note import Note, Signature, SignerKey, VerifierKey
-from rml.ledger.proof import HASHES_MAX, ConsistencyProof, InclusionProof
+from rml.ledger.proofs.note import Note, Signature, SignerKey, VerifierKey
+from rml.ledger.proofs.proof import HASHES_MAX, ConsistencyProof, InclusionProof
 from rml.ledger.tree import TILE_WIDTH, Frontier, node_hash
 
 SIZE_MAX = 3 * TILE_WIDTH

@@ -16,9 +16,9 @@ from tampered import fill, laid_down, unguarded
 
 from rml import FrozenClock, Ledger, RmlError, Verification, idempotent
 from rml.clock import SeededIds
-from rml.ledger.checkpoint import Checkpoint
-from rml.ledger.merkle import tree_root
-from rml.ledger.verify import verify
+from rml.ledger.checks.verify import verify
+from rml.ledger.proofs.checkpoint import Checkpoint
+from rml.ledger.proofs.merkle import tree_root
 
 ENTRIES = 260
 # When a lease runs out and when the file was made is no history.

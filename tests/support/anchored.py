@@ -5,7 +5,7 @@ from pathlib import Path
 import attrs
 
 import rml
-from rml.ledger.checkpoint import read_checkpoint
+from rml.ledger.proofs.checkpoint import read_checkpoint
 
 SIGNER = rml.SignerKey.generate("acme")
 STRANGER = rml.SignerKey.generate("acme")

@@ -16,8 +16,8 @@ from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.vouching import a_file, refuse, verifier_key
 from rml.export.bundle import Bundle
 from rml.export.pages import CASEFILE, removals, state_of
-from rml.ledger.checkpoint import Checkpoint
 from rml.ledger.errors import ProofError, SignatureError
+from rml.ledger.proofs.checkpoint import Checkpoint
 
 # What nobody can show without the whole ledger.
 NOT_SHOWN = "that there are no other entries about it, nor what is withheld, erased or pruned"

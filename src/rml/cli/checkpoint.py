@@ -13,8 +13,8 @@ from rml.cli.key import key_option, read_signer
 from rml.cli.output import examples, json_option, say_bytes, say_json
 from rml.cli.place import ledger_argument, ledger_option, opened_ledger
 from rml.cli.vouching import anchor_options, anchors_of, refuse
-from rml.ledger.checkpoint import read_checkpoint
 from rml.ledger.errors import AnchorError, LedgerCorruptError
+from rml.ledger.proofs.checkpoint import read_checkpoint
 
 
 @click.command(

@@ -15,7 +15,7 @@ from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.cli.removing import confirm, removal_page
 from rml.codec import parse_json
 from rml.error import InvalidInputError
-from rml.ledger.erasure import Removal
+from rml.ledger.erasures.erasure import Removal
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 

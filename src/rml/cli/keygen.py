@@ -14,7 +14,7 @@ from rml.cli.place import is_ledger_named, ledger_option, opened_ledger
 from rml.cli.vouching import a_file
 from rml.files import writing
 from rml.ledger.argument import as_origin
-from rml.ledger.note import SignerKey
+from rml.ledger.proofs.note import SignerKey
 
 
 @click.command(

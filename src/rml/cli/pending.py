@@ -11,7 +11,7 @@ from rml.cli.ending import FINE
 from rml.cli.output import examples, json_option, moment, say, say_json, table
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.tail import assignments
-from rml.ledger.pending import Pending
+from rml.ledger.corrections.pending import Pending
 
 
 @click.command(

@@ -11,7 +11,7 @@ import click
 
 from rml.config import LEDGER_VARIABLE
 from rml.error import InvalidInputError
-from rml.ledger.anchor import Anchor
+from rml.ledger.anchors.anchor import Anchor
 from rml.ledger.errors import NoLedgerError
 from rml.ledger.ledger import Ledger
 from rml.redact import Secret

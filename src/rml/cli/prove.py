@@ -26,13 +26,13 @@ from rml.cli.vouching import (
 from rml.clock import utc_text
 from rml.error import InvalidInputError, RmlError
 from rml.files import writing
-from rml.ledger.checkpoint import read_checkpoint
-from rml.ledger.cosignature import Trust
 from rml.ledger.entry import Entry
 from rml.ledger.errors import LedgerCorruptError, ProofError, SignatureError, UnknownIdError
 from rml.ledger.ledger import Ledger
-from rml.ledger.note import NOTE_BYTES_MAX
-from rml.ledger.proof import InclusionProof
+from rml.ledger.proofs.checkpoint import read_checkpoint
+from rml.ledger.proofs.cosignature import Trust
+from rml.ledger.proofs.note import NOTE_BYTES_MAX
+from rml.ledger.proofs.proof import InclusionProof
 
 # An entry's bytes have at most 65,535 bytes; anything that was appended elsewhere may have more.
 ENTRY_BYTES_MAX: Final = 1_000_000

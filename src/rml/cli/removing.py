@@ -7,7 +7,7 @@ import sys
 import click
 
 from rml.cli.output import clean, is_terminal, wrapped
-from rml.ledger.erasure import Removal
+from rml.ledger.erasures.erasure import Removal
 
 
 def confirm(what: str, word: str, otherwise: str) -> None:

@@ -19,7 +19,7 @@ from rml.cli.tail import entry_table
 from rml.effect.state import Effect, EffectState
 from rml.error import InvalidInputError
 from rml.ledger.entry import COLUMNS, Entry
-from rml.ledger.erasure import Erased
+from rml.ledger.erasures.erasure import Erased
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown

@@ -30,12 +30,12 @@ from rml.cli.vouching import (
     verifier_key,
 )
 from rml.error import InvalidInputError
-from rml.ledger.anchor import Anchor
-from rml.ledger.checkpoint import Checkpoint, read_checkpoint
+from rml.ledger.anchors.anchor import Anchor
+from rml.ledger.anchors.file_anchor import FileAnchor
+from rml.ledger.checks.verification import Level, Problem, Verification
 from rml.ledger.errors import LedgerCorruptError
-from rml.ledger.file_anchor import FileAnchor
 from rml.ledger.ledger import Ledger
-from rml.ledger.verification import Level, Problem, Verification
+from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
 
 # How many problems are printed; `--json` has all that were gathered.
 PROBLEMS_SHOWN_MAX: Final = 10

@@ -13,10 +13,10 @@ from rml.cli.ending import NO
 from rml.cli.key import KEY_BYTES_MAX
 from rml.cli.output import clean
 from rml.error import InvalidInputError
-from rml.ledger.anchor import Anchor
-from rml.ledger.file_anchor import FileAnchor
-from rml.ledger.note import NOTE_BYTES_MAX
-from rml.ledger.witness import WitnessAnchor
+from rml.ledger.anchors.anchor import Anchor
+from rml.ledger.anchors.file_anchor import FileAnchor
+from rml.ledger.anchors.witness import WitnessAnchor
+from rml.ledger.proofs.note import NOTE_BYTES_MAX
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -19,7 +19,7 @@ import attrs
 from rml.clock import parse_utc
 from rml.codec import canonical_json
 from rml.ledger.entry import Entry
-from rml.ledger.frames import row_of
+from rml.ledger.queries.frames import row_of
 from rml.ledger.store import Lease, Step
 from rml.world import World
 

@@ -18,8 +18,8 @@ from rml.effect import saga_state
 from rml.error import InvalidInputError
 from rml.incident.projection import ACTED, is_effect_id
 from rml.ledger.entry import Entry
+from rml.ledger.erasures.retention import PRUNED, Pruned
 from rml.ledger.errors import UnknownIdError
-from rml.ledger.retention import PRUNED, Pruned
 from rml.tag import shown
 
 Find = Callable[[str, str], Iterable[Entry]]

@@ -26,14 +26,14 @@ from rml.export.belonging import CORRECTS, EFFECT, ENTRY, INCIDENT, KIND, Find, 
 from rml.export.pages import CASEFILE, FORMAT, MANIFEST, README, pages
 from rml.files import as_path
 from rml.ledger.argument import flag, listed
-from rml.ledger.checkpoint import Checkpoint, read_checkpoint
-from rml.ledger.disclosure import Disclosure
 from rml.ledger.draft import PERSONAL_BYTES_MAX
 from rml.ledger.entry import ENTRY_BYTES_MAX, Entry, check_text, flaw_of
 from rml.ledger.errors import LimitError, ProofError, SignatureError, UnknownIdError
+from rml.ledger.exports.disclosure import Disclosure
 from rml.ledger.ledger import Ledger
-from rml.ledger.note import NOTE_BYTES_MAX, Keys
-from rml.ledger.proof import InclusionProof
+from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
+from rml.ledger.proofs.note import NOTE_BYTES_MAX, Keys
+from rml.ledger.proofs.proof import InclusionProof
 
 # A case of a bad day; an export of tiles is for whole ledgers.
 ENTRIES_MAX: Final = 10_000

@@ -14,9 +14,9 @@ from rml.clock import utc_text
 from rml.export.belonging import INCIDENT, among, field_of, prunings
 from rml.incident.casefile import LedgerState
 from rml.incident.projection import project
-from rml.ledger.checkpoint import Checkpoint
 from rml.ledger.entry import Entry
-from rml.ledger.retention import ERASED
+from rml.ledger.erasures.retention import ERASED
+from rml.ledger.proofs.checkpoint import Checkpoint
 
 FORMAT: Final = "rml/bundle/1"
 README: Final = "README.txt"

@@ -21,7 +21,7 @@ import attrs
 
 from rml.clock import parse_utc, utc_text
 from rml.files import writing
-from rml.ledger.rows import Rows
+from rml.ledger.queries.rows import Rows
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]

@@ -30,7 +30,7 @@ from rml.incident.severity import Sev
 from rml.ledger.draft import Draft, Receipt, as_world
 from rml.ledger.entry import Entry
 from rml.ledger.ledger import Ledger
-from rml.ledger.rows import Rows
+from rml.ledger.queries.rows import Rows
 from rml.world import World
 
 

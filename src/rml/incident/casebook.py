@@ -12,7 +12,7 @@ from rml.incident.case import Case
 from rml.incident.casefile import CaseStatus
 from rml.incident.reading import unknown_incident
 from rml.ledger.ledger import Ledger
-from rml.ledger.rows import Rows
+from rml.ledger.queries.rows import Rows
 
 # What a prompt shows of a long book.
 CASES_SHOWN_MAX: Final = 10

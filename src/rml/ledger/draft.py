@@ -18,7 +18,7 @@ from rml.effect.errors import CorrectionTargetError
 from rml.effect.state import history_of
 from rml.entropy import random_bytes
 from rml.error import InvalidInputError
-from rml.ledger.correction import Corrections
+from rml.ledger.corrections.correction import Corrections
 from rml.ledger.entry import (
     COMMITMENTS_MAX,
     RESERVED_KINDS,

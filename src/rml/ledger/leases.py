@@ -8,9 +8,9 @@ from typing import Final
 from rml.clock import parse_utc
 from rml.effect.state import lease_due
 from rml.error import RmlError
+from rml.ledger.checks.verification import Problem
 from rml.ledger.entry import Entry
 from rml.ledger.store import Lease, Step, Verifiable
-from rml.ledger.verification import Problem
 
 # How often an effect is looked at again while its entries change under the look.
 LOOKS_MAX: Final = 10

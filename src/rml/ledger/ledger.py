@@ -11,8 +11,8 @@ from uuid import uuid4
 from rml.clock import Clock, IdSource, RandomIds, SystemClock
 from rml.effect.resolution import resolve
 from rml.effect.state import Effect
-from rml.ledger.anchor import Anchor
-from rml.ledger.anchoring import Anchors
+from rml.ledger.anchors.anchor import Anchor
+from rml.ledger.anchors.anchoring import Anchors
 from rml.ledger.argument import (
     as_clock,
     as_id_source,
@@ -21,15 +21,15 @@ from rml.ledger.argument import (
     as_signer,
     flag,
 )
-from rml.ledger.correcting import LedgerCorrecting
+from rml.ledger.corrections.correcting import LedgerCorrecting
+from rml.ledger.corrections.holding import LedgerHolding
 from rml.ledger.entry import check_text
-from rml.ledger.exporting import LedgerExports
-from rml.ledger.forgetting import LedgerForgetting
-from rml.ledger.holding import LedgerHolding
-from rml.ledger.notary import Notary
-from rml.ledger.note import SignerKey
+from rml.ledger.erasures.forgetting import LedgerForgetting
+from rml.ledger.exports.exporting import LedgerExports
+from rml.ledger.proofs.notary import Notary
+from rml.ledger.proofs.note import SignerKey
+from rml.ledger.queries.upcast import NO_UPCASTERS, Upcaster, as_upcasters
 from rml.ledger.store import Opening, open_store, to_url
-from rml.ledger.upcast import NO_UPCASTERS, Upcaster, as_upcasters
 from rml.redact import Secret
 
 # How long a write waits for other writers, in seconds, unless the ledger is opened with another

@@ -17,8 +17,8 @@ import attrs
 from rml.codec import compact_json, parse_json
 from rml.error import InvalidInputError
 from rml.ledger.entry import COLUMNS, Entry, Sealed
+from rml.ledger.erasures.retention import PRUNED, Pruned
 from rml.ledger.errors import LedgerBusyError, LedgerCorruptError, LedgerUnavailableError
-from rml.ledger.retention import PRUNED, Pruned
 from rml.ledger.store import EQUAL, Head, Lease, Opening, Query, Row, Survey, Transaction
 from rml.ledger.tree import TILE_HEIGHT, Frontier, Tile
 

@@ -11,8 +11,8 @@ import attrs
 
 from rml.clock import utc_text
 from rml.error import RmlError
+from rml.ledger.checks.verify import verify
 from rml.ledger.store import Lease, Query, Step, Store, Transaction
-from rml.ledger.verify import verify
 from rml.testing.scribe import (
     EFFECT,
     EPOCH,

@@ -18,11 +18,11 @@ from typing import Any
 
 from rml.clock import utc_text
 from rml.error import InvalidInputError, RmlError
+from rml.ledger.checks.verify import verify
 from rml.ledger.entry import COLUMNS, ENTRY_BYTES_MAX, Sealed, leaf_hash
 from rml.ledger.errors import LedgerBusyError, LedgerUnavailableError
 from rml.ledger.store import Lease, Query, Row, Transaction
 from rml.ledger.tree import EMPTY_ROOT, TILE_WIDTH, Frontier, Tile
-from rml.ledger.verify import verify
 from rml.testing.scribe import (
     EFFECT,
     EPOCH,

@@ -1,0 +1,1 @@
+"""Verification: whether a ledger is what it says, and how surely that can be told."""

@@ -1,0 +1,1 @@
+"""What a ledger is taken out into: tiles, proofs for others, and copies of itself."""
