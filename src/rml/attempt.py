@@ -1,19 +1,29 @@
-"""Whether a failed request was the first one sent, read from the traceback of its exception.
+"""Which request failed, and whether it was the first one sent: read from its exception's traceback.
 
 "Connection refused" means that this connection carried nothing. It says nothing about a request
 sent before it: a client that retried after a timeout, or followed a redirect after the charge was
 made, raises the refusal of its last try. The loops of well-known clients keep what came before in
 their local variables, which a traceback still holds. Where the traceback is gone (the error crossed
 a process), nothing of the sort can be seen.
+
+The same variables tell which request it was: a client that was given an idempotency key to send
+still has it in its hands.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from types import FrameType
 from typing import Any, Final
 
 FRAMES_MAX: Final = 2_000
 """Frames looked at; a deeper stack is a runaway recursion, and is answered with caution."""
+
+VALUES_MAX: Final = 20_000
+"""Values of a client's that are searched for a key."""
+
+VALUES_DEPTH: Final = 6
+"""How deep: a key is a header of a request that is an argument, or a field of its body."""
 
 # Packages that call a function again. Only tenacity's state (and stamina's, built on it) is read.
 _RETRIERS: Final = frozenset(
@@ -140,7 +150,7 @@ def failed_connecting(exc: BaseException) -> bool:
 def was_caught_by_client(exc: BaseException) -> bool:
     """Return whether a client caught an exception inside itself: its caller never saw it."""
     trace = exc.__traceback__
-    return trace is not None and _place(trace.tb_frame)[0].partition(".")[0] in _CLIENTS
+    return trace is not None and _is_client(_place(trace.tb_frame)[0])
 
 
 def was_caught_outside(exc: BaseException, other: BaseException) -> bool:
@@ -159,6 +169,49 @@ def was_caught_outside(exc: BaseException, other: BaseException) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def was_about_another(exc: BaseException, key: str) -> bool:
+    """Return whether a client failed with a request that does not bear a key.
+
+    An exception that no client raised, such as one of the handler's own, tells nothing of a
+    request. What is too large to be searched may bear the key: then it is not another.
+    """
+    clients = [f for f in islice(_frames(exc), FRAMES_MAX) if _is_client(_place(f)[0])]
+    return bool(clients) and not _holds([dict(f.f_locals) for f in clients], key)
+
+
+def _is_client(module: str) -> bool:
+    return module.partition(".")[0] in _CLIENTS
+
+
+def _holds(value: Any, text: str) -> bool:
+    """Say whether a text is somewhere in a value, or may be, looking through what clients keep."""
+    seen: set[int] = set()
+    row = [value]
+    for _ in range(VALUES_DEPTH):
+        below: list[Any] = []
+        for one in row:
+            if isinstance(one, str | bytes | bytearray):
+                if (text if isinstance(one, str) else text.encode()) in one:  # type: ignore[operator]
+                    return True
+            elif id(one) not in seen:
+                seen.add(id(one))
+                below += _parts(one)
+        if len(seen) + len(below) > VALUES_MAX:
+            return True
+        row = below
+    return False
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        with suppress(Exception):  # what cannot be read as a mapping may still have attributes
+            return [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    own = getattr(value, "__dict__", {}) if _is_client(type(value).__module__) else {}
+    return list(own.values())
 
 
 def _frames(exc: BaseException) -> Iterator[FrameType]:

@@ -101,7 +101,7 @@ async def _carry_out(
     try:
         value = await handler(*args, **kwargs)
     except BaseException as error:
-        outcome = call.error_outcome(error, sent=attempt.has_sent)
+        outcome = call.error_outcome(error, sent=attempt.may_have_sent(error))
         record = functools.partial(call.end, attempt, outcome)
         if isinstance(error, GeneratorExit):  # given up: nothing can be awaited, perhaps no loop
             threads.apart(call.tell, record_failure(error, attempt, record))

@@ -163,7 +163,7 @@ class _Bound:
         """Return what a failure is if no other attempt is to follow; ``None`` if one may."""
         attempt = current_effect()
         ending = ending_of(
-            error, provider_idempotent=self.provider_idempotent, sent=attempt.has_sent
+            error, provider_idempotent=self.provider_idempotent, sent=attempt.may_have_sent(error)
         )
         if ending.kind not in _REPEATABLE and ending.kind != "effect.failed":
             return (

@@ -149,7 +149,7 @@ def _carry_out(
         value = handler(*args, **kwargs)
         refuse_unawaited(call.operation, value)
     except BaseException as error:
-        outcome = call.error_outcome(error, sent=attempt.has_sent)
+        outcome = call.error_outcome(error, sent=attempt.may_have_sent(error))
         record_failure(error, attempt, functools.partial(call.finish, attempt, outcome))
         raise
     finally:

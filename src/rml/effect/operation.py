@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from rml.attempt import was_about_another
 from rml.codec import plain
 from rml.effect.decide import (
     RETRYING,
@@ -80,7 +81,8 @@ class Attempt:
         scope: the scope, as text.
         key: the idempotency key, as text.
         attempt: which attempt this is, from 1.
-        provider_key: the key to send to the other side's own idempotency layer.
+        provider_key: the key to send to the other side's own idempotency layer. From when it is
+            read, a client's exception says something of the effect only if its request bore it.
         owner: the token of this attempt's lease: the id of its intent.
         uncertain: whether an earlier attempt with this key may have taken effect.
     """
@@ -90,10 +92,17 @@ class Attempt:
     scope: str | None
     key: str
     attempt: int
-    provider_key: str
+    _provider_key: str
     owner: str = attrs.field(repr=False)
     uncertain: bool = attrs.field(default=False, repr=False)
     _sent: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
+    _taken: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
+
+    @property
+    def provider_key(self) -> str:
+        """The key to send to the other side's own idempotency layer; whoever reads it will."""
+        self._taken[:] = [True]
+        return self._provider_key
 
     def sent(self) -> None:
         """Say that a request has left that may carry out the effect.
@@ -104,10 +113,15 @@ class Attempt:
         """
         self._sent.append(True)
 
-    @property
-    def has_sent(self) -> bool:
-        """Whether the handler has said that a request has left."""
-        return bool(self._sent)
+    def may_have_sent(self, error: BaseException) -> bool:
+        """Say whether a request may have left that is not the one which failed with this error.
+
+        The handler has said so, or it has taken the provider's key, and a client failed with a
+        request that does not bear it: the one that does may have gone before.
+        """
+        return bool(self._sent) or (
+            bool(self._taken) and was_about_another(error, self._provider_key)
+        )
 
 
 @attrs.frozen
