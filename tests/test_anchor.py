@@ -237,11 +237,11 @@ def test_a_file_that_cannot_be_read_is_out_of_reach(
     """The share hangs, or forbids it: what it keeps is not known."""
     places.kept.write_text("")
 
-    def stale(_: Path) -> bytes:
-        raise OSError(116, "Stale file handle")
+    def stale(_: Path, bytes_max: int) -> bytes:
+        raise OSError(116, f"Stale file handle of {bytes_max} bytes")
 
-    monkeypatch.setattr(Path, "read_bytes", stale)
-    with pytest.raises(AnchorError, match="cannot be read: Stale file handle"):
+    monkeypatch.setattr("rml.ledger.anchors.file_anchor.read_file", stale)
+    with pytest.raises(AnchorError, match="cannot be read: Stale file handle of 30000 bytes"):
         places.anchor.last("acme")
 
 

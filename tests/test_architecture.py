@@ -12,60 +12,82 @@ PACKAGE = Path(__file__).parent.parent / "src" / "rml"
 # one line know nothing of each other. A room may stand here before it is built. `room.*` is every
 # module of that room: its files differ only in what they speak to.
 ORDER = """
-    ledger.proofs ledger.anchors ledger.checks ledger.exports ledger.corrections ledger.erasures
+    incident.signals incident.levers incident.evidence incident.command incident.pages
+    ledger.proofs ledger.anchors ledger.checks ledger.exports ledger.corrections
+    ledger.erasures
     ledger.queries
     world redact attempt entropy handled ledger.anchors.post ledger.checks.beside
     cause clients
     detail tag judgement
     error
     clock files lint.*
-    codec context
-    threads verdict problem slo.* ledger.queries.frames
+    codec context ledger.checks.clocks
+    threads verdict problem slo.* incident.command.workdays ledger.queries.frames
     ledger.errors ledger.queries.rows ledger.tree ledger.checks.verification effect.errors
     effect.values
-    incident.casefile_form incident.casefile_yaml incident.severity incident.hook
-    incident.marks
+    incident.pages.casefile_form incident.pages.casefile_yaml incident.severity
+    incident.signals.hook
+    incident.signals.marks incident.kinds incident.evidence.happening
     ledger.entry ledger.proofs.merkle ledger.proofs.note ledger.proofs.tlog_tiles
-    incident.casefile incident.occurrence
-    ledger.store ledger.proofs.checkpoint incident.closing incident.projection
-    ledger.proofs.cosignature
+    incident.pages.casefile incident.signals.occurrence incident.command.communication
+    incident.metrics incident.command.order
+    incident.command.role incident.levers.lever incident.evidence.log_source
+    incident.evidence.joining
+    ledger.store ledger.proofs.checkpoint incident.closing incident.lines
+    incident.signals.stamp
+    incident.evidence.otlp_source
+    ledger.proofs.cosignature incident.projection
     ledger.checks.check ledger.checks.sieve
     ledger.proofs.proof ledger.queries.cursor ledger.exports.disclosure effect.state
-    incident.step
-    incident.standing ledger.anchors.kept ledger.anchors.anchor
+    incident.command.postmortem incident.levers.containment incident.lesson
+    incident.gate
+    incident.pages.standing ledger.anchors.kept ledger.anchors.anchor
     ledger.corrections.pending ledger.erasures.retention effect.saga_state
     ledger.anchors.witness
     ledger.corrections.correction ledger.erasures.losses ledger.leases
     ledger.anchors.anchoring effect.metrics
     ledger.draft ledger.queries.follow ledger.proofs.notary ledger.checks.verify
-    ledger.checks.assurance
-    ledger.argument ledger.queries.upcast ledger.exports.backup ledger.exports.tiles_export
+    ledger.checks.assurance incident.step
+    incident.command.leading incident.remark incident.lifecycle incident.command.policy
+    incident.pages.page
+    ledger.argument ledger.queries.upcast ledger.exports.backup ledger.exports.copying
+    ledger.exports.tiles_export
     ledger.erasures.erasure ledger.writing
+    ledger.enlisting
     ledger.corrections.holding ledger.erasures.pruning
-    effect.request effect.returns incident.opening
+    effect.request effect.returns incident.signals.opening
     effect.doubt effect.decide
-    effect.resolution
+    effect.resolution incident.levers.containment_proof
     incident.rule
+    incident.command.role_rule
+    incident.ending_rule incident.registry
     ledger.queries.asking
     ledger.queries.view
     ledger.queries.reading
     ledger.proofs.proving
     ledger.exports.exporting ledger.corrections.correcting ledger.erasures.forgetting
     ledger.ledger effect.operation
-    ledger ledger.anchors.ledger_anchor
-    config effect.definition effect.saga_records
-    incident.telling incident.reading effect.retry
-    effect.call effect.reconcile incident.escalation incident.case
-    effect.idempotent effect.asynchronous effect.saga_run incident.boundary incident.casebook
-    effect.compensate effect.saga_script
+    ledger ledger.anchors.ledger_anchor incident.recording
+    incident.command.command incident.finishing incident.evidence.impact
+    incident.evidence.ledger_source incident.trail
+    config effect.definition effect.heartbeat effect.saga_records incident.levers.lever_watch
+    incident.signals.telling incident.reading incident.levers.levers effect.retry effect.guard
+    incident.evidence.evidence incident.evidence.answers
+    effect.call effect.reconcile incident.signals.escalation incident.case
+    effect.enlisted effect.idempotent effect.asynchronous effect.saga_run
+    incident.signals.boundary incident.casebook
+    effect.compensate effect.saga_script effect.reconciler
     effect.saga
     incident effect runbook.* outbox.*
     export.*
     stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
-    stores.sqlite_backup ledger.anchors.file_anchor
-    stores.sqlite_writer
-    stores.sqlite_reading
-    stores.sqlite_verifying
+    stores.sqlite_backup stores.sqlite_enlisted ledger.anchors.file_anchor
+    stores.postgres_place
+    stores.sqlite_writer stores.postgres_rows stores.postgres_schema
+    stores.sqlite_reading stores.postgres_listening
+    stores.postgres_sealing
+    stores.postgres_enlisted
+    stores.sqlite_verifying stores.postgres_writing stores.postgres_reading
     stores.memory stores.sqlite stores.postgres
     stores
     rml

@@ -93,7 +93,7 @@ def test_an_incident_brings_its_effects(shop: Ledger, signer: rml.SignerKey) -> 
 def test_what_a_case_did_belongs_to_it(shop: Ledger) -> None:
     """An action that names corrections brings the effects that made them."""
     case = rml.Casebook(shop)[INCIDENT]
-    case.understand("one charge", by="Ada", severity="SEV-3", asset=["money"])
+    case.understand("one charge", by="Ada", severity="SEV-3", asset=["money"], transactions=1)
     case.decide("refund", decided_by={"sre": "Ada", "business": "Tom", "legal": "Rosa"})
     refund = effect(shop, "paid", "payment.refund")
     case.act("refund", by="Tom", corrections=[refund])
@@ -130,7 +130,7 @@ def test_what_comes_later_is_not_in_it(shop: Ledger, monkeypatch: pytest.MonkeyP
     def stale() -> str:
         return text
 
-    rml.Casebook(shop)[INCIDENT].learn(by="Ada", technical=["a"], process=["b"], governance=["c"])
+    rml.Casebook(shop)[INCIDENT].detect("more of it", by="Ada")
     monkeypatch.setattr(shop, "checkpoint", stale)
 
     assert before == rml.Bundle.of(shop, INCIDENT)

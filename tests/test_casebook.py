@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from casework import TRIANGLE, confirmed, ready, through
 
 import rml
 from rml.incident import step
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
-from rml.incident.casefile import CaseFile, CaseStatus, DecidedBy, DetectedBy
+from rml.incident.pages.casefile import CaseFile, CaseStatus, DecidedBy, DetectedBy
 from rml.incident.projection import Phase
 from rml.incident.rule import CaseClosedError, StepRefusedError
 from rml.incident.severity import Sev
@@ -19,7 +20,6 @@ from rml.incident.severity import Sev
 EXAMPLE = (Path(__file__).parent / "vectors" / "casefile_s0.yaml").read_text(encoding="utf-8")
 START = datetime(2025, 6, 1, 10, 23, 45, tzinfo=UTC)
 ALERT = {"type": "alert", "source": "payment_service.rml3_error_rate"}
-TRIANGLE = {"legal": "Ada", "business": "Grace", "sre": "Barbara"}
 
 
 @pytest.fixture
@@ -49,14 +49,9 @@ def large(clock: rml.FrozenClock) -> Iterator[rml.Ledger]:
         yield ledger
 
 
-def through(case: Case) -> Case:
-    """Take a case through every step but the last."""
-    case.contain("flag off", by="sre-1", lever="flag_off")
-    case.understand("two users", by="sre-1", severity="SEV-2", asset=["money"], users=2)
-    case.decide("refund both", decided_by=TRIANGLE)
-    case.act("refund", by="sre-1", count=2)
-    case.learn(by="sre-1", technical=["keys"], process=["handover"], governance=["none - fine"])
-    return case
+def downscoped(case: Case, to: str, reason: str = "nobody was charged") -> rml.Receipt:
+    """Scope a case down."""
+    return case.downscope(to, by="ann", reason=reason, evidence="Q-7")
 
 
 def dicts(case: Case) -> dict[str, Any]:
@@ -96,7 +91,7 @@ def test_the_documents_own_incident(ledger: rml.Ledger, clock: rml.FrozenClock, 
         process=lessons.process,
         governance=lessons.governance,
     )
-    case.close(by="ann")
+    case.close(by="ann", override="the document ends here")
 
     page = case.file
     assert wanted.incident_id == page.incident_id
@@ -122,12 +117,12 @@ def test_each_step_is_one_entry_with_a_world(ledger: rml.Ledger, case: Case) -> 
     receipts = [
         case.detect("seen"),
         case.contain("off", by="ann", lever="flag_off"),
-        case.understand("two", by="ann"),
+        case.understand("two", by="ann", users=2),
         case.decide("refund", decided_by=TRIANGLE),
         case.act("refund", by="ann"),
         case.learn(by="ann", technical=["keys"]),
         case.move("monitoring", by="ann", reason="quiet for an hour"),
-        case.downscope("RML2", by="ann", reason="nobody was charged"),
+        downscoped(case, "RML2"),
     ]
 
     assert list(range(1, 9)) == [receipt.index for receipt in receipts]
@@ -149,7 +144,7 @@ def test_each_step_is_one_entry_with_a_world(ledger: rml.Ledger, case: Case) -> 
 def test_phases_follow_the_steps(case: Case) -> None:
     """The phase is the furthest step taken, also when an earlier one is taken again."""
     assert Phase.DETECT is case.phase
-    case.understand("two", by="ann")
+    case.understand("two", by="ann", users=2)
     assert Phase.UNDERSTAND is case.phase
     case.contain("off", by="ann", lever="flag_off")
     case.detect("once more")
@@ -283,6 +278,7 @@ def test_entries_of_a_program_are_on_the_timeline(ledger: rml.Ledger, case: Case
 
 def test_names_are_facts(ledger: rml.Ledger, case: Case) -> None:
     """Who decided and who acted is recorded in clear, because they answer for it."""
+    ready(case)
     decided = case.decide("refund", decided_by=TRIANGLE, by="ann")
     acted = case.act("refund", by="ann")
 
@@ -295,15 +291,18 @@ def test_names_are_facts(ledger: rml.Ledger, case: Case) -> None:
 
 def test_history_is_decided_by_three(ledger: rml.Ledger, case: Case) -> None:
     """Legal, business and sre each decide by name, or the decision is refused and says who."""
+    ready(case)
     with pytest.raises(StepRefusedError, match="legal, sre in decided_by") as caught:
-        case.decide("refund", decided_by={"Business ": "Grace"})
+        case.decide("refund", decided_by={"Business ": "Grace"}, override="in a hurry", by="ann")
 
-    assert ["legal", "sre"] == caught.value.details["missing"]
-    assert 1 == ledger.size
+    assert ["triangle"] == caught.value.details["rules"]
+    assert not caught.value.details["overridable"]
+    assert 3 == ledger.size
 
 
 def test_an_absence_is_explicit(case: Case) -> None:
     """A role may be absent, with a reason, which stands where the name would."""
+    ready(case)
     names = {"business": "Grace", "sre": "Barbara"}
     case.decide("refund", decided_by=names, absent={"legal": "on a flight until nine"})
 
@@ -314,7 +313,7 @@ def test_an_absence_is_explicit(case: Case) -> None:
 
 def test_fewer_decide_what_is_no_history(case: Case) -> None:
     """A case that was scoped down is decided by whoever is named, unless it is about history."""
-    case.downscope("RML2", by="ann", reason="nobody was charged")
+    downscoped(case, "RML2")
     case.decide("restart", decided_by={"sre": "Barbara"}, world="RML2")
 
     with pytest.raises(StepRefusedError):
@@ -323,6 +322,7 @@ def test_fewer_decide_what_is_no_history(case: Case) -> None:
 
 def test_the_page_sums_up_the_decisions_that_stand(case: Case) -> None:
     """An amendment replaces what it amends in the summary; every decision stays in the list."""
+    ready(case)
     first = case.decide("refund half", decided_by=TRIANGLE)
     case.decide("no press release", decided_by=TRIANGLE | {"legal": "Edith"})
     second = case.decide("refund all", decided_by=TRIANGLE, amends=first.id)
@@ -338,6 +338,7 @@ def test_the_page_sums_up_the_decisions_that_stand(case: Case) -> None:
 
 def test_a_decision_is_amended_once(ledger: rml.Ledger, case: Case) -> None:
     """A chain of amendments has one end; the refusal names it."""
+    ready(case)
     first = case.decide("refund half", decided_by=TRIANGLE)
     second = case.decide("refund all", decided_by=TRIANGLE, amends=first.id)
 
@@ -348,7 +349,7 @@ def test_a_decision_is_amended_once(ledger: rml.Ledger, case: Case) -> None:
 def test_only_decisions_of_the_case_are_amended(ledger: rml.Ledger, case: Case) -> None:
     """Neither another kind of entry nor another case's decision can be amended here."""
     seen = case.detect("seen")
-    other = Casebook(ledger)[rml.escalate("another").id]
+    other = ready(Casebook(ledger)[rml.escalate("another").id])
     elsewhere = other.decide("wait", decided_by=TRIANGLE)
 
     for wrong in (seen.id, elsewhere.id, "nothing"):
@@ -361,6 +362,8 @@ def test_only_decisions_of_the_case_are_amended(ledger: rml.Ledger, case: Case) 
 
 def test_actions_link_to_their_corrections(ledger: rml.Ledger, case: Case) -> None:
     """An action names the effects and entries that it added, and counts them."""
+    ready(case)
+    case.decide("refund", decided_by=TRIANGLE)
 
     @rml.idempotent("payment.refund", key="key")
     def refund(key: str) -> str:
@@ -403,11 +406,13 @@ def test_unknown_corrections_are_refused(ledger: rml.Ledger, case: Case) -> None
 
 def test_communication_has_a_template_or_a_channel(case: Case) -> None:
     """What was said stands in one list, what was done in the other."""
+    ready(case)
+    case.decide("refund", decided_by=TRIANGLE)
     case.act("user_email", by="bob", template_id="apology", count=41, detail="sent in two waves")
     case.act("refund", by="ann", count=41)
 
     assert ["refund", "user_email"] == [action.type for action in case.actions]
-    assert "user_email x 41 with apology: sent in two waves" == case.timeline[1].detail
+    assert "user_email x 41 with apology: sent in two waves" == case.timeline[-2].detail
 
 
 # --------------------------------------------------------------------------- status and world
@@ -416,7 +421,7 @@ def test_communication_has_a_template_or_a_channel(case: Case) -> None:
 def test_status_moves(case: Case) -> None:
     """Ongoing, monitoring, resolved, and back to ongoing."""
     for to in ("monitoring", "Ongoing", CaseStatus.MONITORING, "resolved", "ongoing", "resolved"):
-        case.move(to, by="ann", reason="as seen")
+        confirmed(case).move(to, by="ann", reason="as seen")
         assert CaseStatus(to.lower()) is case.status
 
 
@@ -428,7 +433,7 @@ def test_status_moves(case: Case) -> None:
 def test_illegal_moves(case: Case, before: list[str], to: str) -> None:
     """A move that no rule knows is refused, with the moves that there are."""
     for status in before:
-        case.move(status, by="ann", reason="as seen")
+        confirmed(case).move(status, by="ann", reason="as seen")
 
     with pytest.raises(StepRefusedError, match=f"leads to .*, not to {to}"):
         case.move(to, by="ann", reason="as seen")
@@ -437,7 +442,7 @@ def test_illegal_moves(case: Case, before: list[str], to: str) -> None:
 @pytest.mark.parametrize("status", ["monitoring", "resolved"])
 def test_a_new_signal_makes_a_case_ongoing_again(case: Case, status: str) -> None:
     """What comes back is looked at afresh."""
-    case.move(status, by="ann", reason="quiet")
+    confirmed(case).move(status, by="ann", reason="quiet")
     rml.escalate("Possible double charge")
 
     assert CaseStatus.ONGOING is case.status
@@ -447,11 +452,12 @@ def test_a_new_signal_makes_a_case_ongoing_again(case: Case, status: str) -> Non
 def test_scoping_down_is_recorded(ledger: rml.Ledger, case: Case) -> None:
     """Scoping down is an entry with actor and reason; what was recorded before stays as it was."""
     before = [entry.to_bytes() for entry in ledger.entries()]
-    receipt = case.downscope("RML-1", by="ann", reason="a test card")
+    receipt = downscoped(case, "RML-1", "a test card")
 
     assert rml.World.RML1 is case.world
     entry = ledger.entry(receipt.id)
-    assert {"from": "RML3", "to": "RML1", "reason": "a test card"} == entry.facts
+    told = {"from": "RML3", "to": "RML1", "reason": "a test card", "evidence": "Q-7", "told": []}
+    assert told == entry.facts
     assert ("ann", rml.World.RML3) == (entry.actor, entry.world)
     assert before == [entry.to_bytes() for entry in ledger.entries()][:-1]
 
@@ -459,15 +465,15 @@ def test_scoping_down_is_recorded(ledger: rml.Ledger, case: Case) -> None:
 @pytest.mark.parametrize("to", ["RML2", "RML3"])
 def test_scoping_down_never_widens(case: Case, to: str) -> None:
     """A case is scoped down to less than it is."""
-    case.downscope("RML2", by="ann", reason="nobody was charged")
+    downscoped(case, "RML2")
 
     with pytest.raises(StepRefusedError, match="cannot be scoped down"):
-        case.downscope(to, by="ann", reason="after all")
+        downscoped(case, to)
 
 
 def test_a_new_signal_widens_a_case(case: Case) -> None:
     """The widest world wins: gray that comes back after a downscope is RML3 again."""
-    case.downscope("RML2", by="ann", reason="nobody was charged")
+    downscoped(case, "RML2")
     rml.escalate("Possible double charge")
 
     assert rml.World.RML3 is case.world
@@ -479,7 +485,7 @@ def test_a_new_signal_widens_a_case(case: Case) -> None:
 def test_closing_needs_everything(ledger: rml.Ledger, case: Case) -> None:
     """Closing names all that is missing, in words and as data, and records nothing."""
     size = ledger.size
-    with pytest.raises(StepRefusedError, match="cannot be closed yet") as caught:
+    with pytest.raises(StepRefusedError, match="rules page-complete") as caught:
         case.close(by="ann")
 
     missing = case.missing()
@@ -505,7 +511,7 @@ def test_closing_resolves(case: Case) -> None:
 
 def test_a_scoped_down_case_is_closed_with_one_name(case: Case) -> None:
     """What turned out to be no history needs a decision by somebody, and lessons."""
-    case.downscope("RML2", by="ann", reason="nobody was charged")
+    downscoped(case, "RML2")
     case.decide("restart", decided_by={"sre": "Barbara"}, world="RML2")
     case.learn(by="ann", technical=["a"], process=["none - alone"], governance=["none - alone"])
 
@@ -545,7 +551,7 @@ STEPS: dict[str, Callable[[Case], object]] = {
     "act": lambda case: case.act("refund", by="ann"),
     "learn": lambda case: case.learn(by="ann", technical=["keys"]),
     "move": lambda case: case.move("ongoing", by="ann", reason="again"),
-    "downscope": lambda case: case.downscope("RML1", by="ann", reason="nothing"),
+    "downscope": lambda case: downscoped(case, "RML1"),
     "close": lambda case: case.close(by="bob"),
 }
 
@@ -647,9 +653,16 @@ BAD_STEPS: dict[str, tuple[str, Callable[[Case, Any], object]]] = {
     "lessons": ("LESSONS_MAX", lambda case, _: case.learn(by="ann", technical=["a"] * 101)),
     "status": ("monitoring", lambda case, _: case.move("done", by="ann", reason="x")),
     "move reason": ("reason", lambda case, _: case.move("resolved", by="ann", reason="")),
-    "downscope": ("RML0", lambda case, _: case.downscope("RML0", by="ann", reason="x")),
-    "quiet downscope": ("reason", lambda case, _: case.downscope("RML2", by="ann", reason="")),
-    "downscoped by": ("by is", lambda case, wrong: case.downscope("RML2", by="", reason="x")),
+    "downscope": ("RML0", lambda case, _: downscoped(case, "RML0")),
+    "quiet downscope": ("reason", lambda case, _: downscoped(case, "RML2", "")),
+    "no evidence": (
+        "evidence",
+        lambda case, _: case.downscope("RML2", by="ann", reason="x", evidence=""),
+    ),
+    "downscoped by": (
+        "by is",
+        lambda case, _: case.downscope("RML2", by="", reason="x", evidence="y"),
+    ),
     "closed by": ("by is", lambda case, _: case.close(by=None)),  # type: ignore[arg-type]
 }  # fmt: skip
 
@@ -657,6 +670,7 @@ BAD_STEPS: dict[str, tuple[str, Callable[[Case, Any], object]]] = {
 @pytest.mark.parametrize("name", BAD_STEPS)
 def test_a_step_that_cannot_be_recorded(ledger: rml.Ledger, case: Case, name: str) -> None:
     """Bad values are named, and nothing is half-written."""
+    ready(case)
     words, call = BAD_STEPS[name]
     size = ledger.size
 
@@ -674,7 +688,8 @@ def test_steps_by_mistake_harm_no_effect() -> None:
 
 def test_the_longest_action_fits_an_entry(large: rml.Ledger) -> None:
     """As many corrections as one action may name are recorded, and their list fits an entry."""
-    case = Casebook(large)[rml.escalate("Possible double charge", ledger=large).id]
+    case = ready(Casebook(large)[rml.escalate("Possible double charge", ledger=large).id])
+    case.decide("book", decided_by=TRIANGLE)
     made = large.write(
         lambda draft: [draft.append("booking.made", world="RML3") for _ in range(1_000)]
     )
@@ -756,4 +771,6 @@ def test_cases_are_a_table(ledger: rml.Ledger, case: Case) -> None:
         "severity": "SEV-2",
         "opened_at": START,
         "count": 1,
+        "postmortem_due": None,
+        "postmortem_overdue": False,
     } == row

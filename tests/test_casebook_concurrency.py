@@ -6,23 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from casework import confirmed, through
+
 import rml
-from rml.incident.case import Case
 from rml.incident.casebook import Casebook
-from rml.incident.casefile import CaseFile
+from rml.incident.command.role import Role, hats_of
+from rml.incident.pages.casefile import CaseFile
 from rml.incident.rule import CaseClosedError, StepRefusedError
-
-TRIANGLE = {"legal": "Ada", "business": "Grace", "sre": "Barbara"}
-
-
-def through(case: Case) -> Case:
-    """Take a case through every step but the last."""
-    case.contain("flag off", by="sre-1", lever="flag_off")
-    case.understand("two users", by="sre-1", severity="SEV-2", users=2)
-    case.decide("refund both", decided_by=TRIANGLE)
-    case.act("refund", by="sre-1", count=2)
-    case.learn(by="sre-1", technical=["keys"], process=["handover"], governance=["none - fine"])
-    return case
 
 
 def test_two_people_close_at_once(tmp_path: Path) -> None:
@@ -93,6 +83,7 @@ def test_two_people_decide_the_same_status_at_once(tmp_path: Path) -> None:
 
     with rml.Ledger(tmp_path / "a.db") as ledger, ThreadPoolExecutor(4) as pool:
         incident = rml.escalate("Possible double charge", ledger=ledger).id
+        confirmed(Casebook(ledger)[incident])
         assert 1 == sum(pool.map(move, range(4)))
 
 
@@ -127,4 +118,61 @@ def test_processes_close_a_case_once(tmp_path: Path) -> None:
         (case,) = Casebook(ledger)
         closed = [entry.kind == "incident.closed" for entry in case.entries]
         assert (1, True) == (sum(closed), closed[-1])
+        assert ledger.verify().ok
+
+
+LEAD = """
+import sys, rml
+from rml.incident.casebook import Casebook
+path, name, others = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
+refused = 0
+with rml.Ledger(path, timeout=60) as ledger:
+    (case,) = Casebook(ledger)
+    for i in range(8):
+        case.detect(f"sign {i}", by=name)
+        for move in (
+            lambda: case.take("commander", by=name),
+            lambda: case.hand_over(to=others[i % len(others)], by=name, briefing="all of it"),
+            lambda: case.accept(by=name),
+        ):
+            try:
+                move()
+            except rml.StepRefusedError:
+                refused += 1
+print(refused)
+"""
+
+
+def test_processes_never_leave_none_or_two_in_command(tmp_path: Path) -> None:
+    """Processes that all want to lead: no sign is lost, and after each entry one person leads."""
+    path, names = tmp_path / "a.db", [f"person-{i}" for i in range(4)]
+    with rml.Ledger(path) as ledger:
+        rml.escalate("Possible double charge", ledger=ledger)
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                LEAD,
+                str(path),
+                name,
+                ",".join(one for one in names if one != name),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        for name in names
+    ]
+    refused = [int(worker.communicate(timeout=120)[0]) for worker in workers]
+
+    assert [0] * 4 == [worker.returncode for worker in workers]
+    with rml.Ledger(path) as ledger:
+        (case,) = Casebook(ledger)
+        entries = list(case.entries)
+        signs = {(e.actor, e.facts["detail"]) for e in entries if e.kind == "incident.detected"}
+        wanted = {(name, f"sign {i}") for name in names for i in range(8)}
+        assert wanted == signs
+        assert 4 * 8 + 4 * 24 + 1 == len(entries) + sum(refused)
+        first = next(i for i, e in enumerate(entries) if e.kind == "incident.role_taken")
+        leading = [hats_of(entries[: i + 1]).worn for i in range(first, len(entries))]
+        assert {1} == {len(worn[Role.COMMANDER]) for worn in leading}
         assert ledger.verify().ok

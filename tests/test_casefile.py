@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from rml.error import InvalidInputError, RmlError
-from rml.incident import casefile_form, casefile_yaml
-from rml.incident.casefile import (
+from rml.incident.closing import missing_for_close
+from rml.incident.pages import casefile_form, casefile_yaml
+from rml.incident.pages.casefile import (
     Actions,
     CaseFile,
     CaseStatus,
@@ -31,7 +32,6 @@ from rml.incident.casefile import (
     TimelineEvent,
     can_move,
 )
-from rml.incident.closing import missing_for_close
 from rml.incident.severity import Sev
 from rml.world import World
 

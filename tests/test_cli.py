@@ -15,13 +15,14 @@ from rml.cli import main
 from rml.clock import SeededIds
 from rml.demo import story
 from rml.incident.casebook import Casebook
-from rml.incident.casefile import CaseFile
+from rml.incident.pages.casefile import CaseFile
 
 START = "2026-11-20T19:00:00Z"
 COMMANDS = [
-    *("demo", "verify", "tail", "show", "effects", "resolve", "pending", "erase", "prune"),
-    *("cases", "case"),
-    *("keygen", "checkpoint", "prove", "export", "verify-bundle", "backup", "doctor", "lint"),
+    *("demo", "verify", "tail", "show", "effects", "reconcile", "resolve", "pending", "erase"),
+    *("prune", "lever", "cases", "case"),
+    *("keygen", "checkpoint", "prove", "export", "verify-bundle", "backup", "init"),
+    *("copy", "doctor", "lint"),
 ]
 
 
@@ -220,7 +221,8 @@ def test_show_an_entry(shop: Shop) -> None:
     assert re.search(r"^kind +shop.note$", shown, re.MULTILINE)
     assert re.search(r"^  empty  null$", shown, re.MULTILINE)
     assert "  a  kept\n  b  erased on 2026-11-20 19:00:02 by dpo: asked to\n" in shown
-    assert re.search(r"^Corrected by\n.*\n +6 .* payload.erased ", shown, re.MULTILINE)
+    assert re.search(r"^Erased by\n.*\n +6 .* payload.erased ", shown, re.MULTILINE)
+    assert "Corrected by" not in shown
 
 
 def test_show_an_entry_as_json(shop: Shop) -> None:
@@ -228,10 +230,10 @@ def test_show_an_entry_as_json(shop: Shop) -> None:
     shown = shop.json("show", shop.note.upper())
 
     assert ("entry", {"a": "kept"}, ["b"]) == (shown["type"], shown["personal"], shown["erased"])
-    assert ["payload.erased"] == [later["kind"] for later in shown["corrected_by"]]
-    (erasure,) = shown["corrected_by"]
+    assert [] == shown["corrected_by"]
+    (erasing,) = (entry for entry in shop.json("tail") if entry["kind"] == "payload.erased")
     at = "2026-11-20T19:00:02.000000Z"
-    gone = {"at": at, "by": "dpo", "reason": "asked to", "entry": erasure["id"]}
+    gone = {"at": at, "by": "dpo", "reason": "asked to", "entry": erasing["id"]}
     assert {"b": gone} == shown["erasures"]
 
 
@@ -247,7 +249,7 @@ def test_show_an_effect(shop: Shop) -> None:
     document = shop.json("show", shop.doubtful)
 
     assert re.search(r"^state +in_doubt$", shown, re.MULTILINE)
-    assert f"rml resolve {shop.doubtful} --happened" in " ".join(shown.split())
+    assert f"rml resolve {shop.doubtful} --version 2 --happened" in " ".join(shown.split())
     kinds = ["effect.intent", "incident.opened", "effect.in_doubt"]
     assert kinds == [entry["kind"] for entry in document["entries"]]
     assert kinds == re.findall(r"(?:effect|incident)\.\w+", shown.partition("Entries")[2])
@@ -269,7 +271,7 @@ def test_effects_stand_with_their_state_and_facts(shop: Shop) -> None:
         f"done            1  2026-11-20 19:00:00  {shop.done}",
         "    payment.charge paid amount=1999",
         f"in_doubt        1  2026-11-20 19:00:01  {shop.doubtful}",
-        "    payment.charge lost INC-2026-0001 amount=500",
+        "    payment.charge lost version 2 INC-2026-0001 amount=500",
     ] == shop.rml("effects").stdout.splitlines()[:5]
 
 
@@ -301,7 +303,8 @@ def test_effects_are_filtered(shop: Shop, args: list[str], keys: list[str]) -> N
 
 def decision(effect: str, *more: str) -> list[str]:
     """A decision that nothing is missing from."""
-    return ["resolve", effect, *more, "--by", "ada", "--reason", "seen at the gateway"]
+    by = ["--by", "ada", "--reason", "seen at the gateway"]
+    return ["resolve", effect, "--version", "2", *more, *by]
 
 
 @pytest.mark.parametrize(("said", "state"), [("happened", "done"), ("did-not-happen", "not_done")])
@@ -315,6 +318,16 @@ def test_resolve_ends_doubt(shop: Shop, said: str, state: str) -> None:
     assert f"{shop.doubtful} is {state}" in result.stdout
     assert ("ada", "seen at the gateway") == (entry["actor"], entry["facts"]["reason"])
     assert state == shop.json("show", shop.doubtful)["state"]
+
+
+def test_resolve_decides_only_what_was_looked_at(shop: Shop) -> None:
+    """Another version is refused with status 2, and the doubt stands."""
+    args = decision(shop.doubtful, "--did-not-happen")
+    result = shop.rml(*args[:3], "1", *args[4:])
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "has changed: it is version 2 now, not 1" in result.stderr
+    assert "in_doubt" == shop.json("show", shop.doubtful)["state"]
 
 
 @pytest.mark.parametrize("value", [{"id": "ch-2"}, None, "", 0], ids=repr)
@@ -335,7 +348,8 @@ def test_resolve_keeps_the_result_for_later_calls(shop: Shop, value: object) -> 
 @pytest.mark.parametrize("args", [["effects"], ["show", "lost"], ["case", "INC-2026-0001"]])
 def test_a_doubt_stands_with_its_way_out(shop: Shop, args: list[str]) -> None:
     """Wherever a doubt is shown, the command that ends it is named, ready to be copied."""
-    assert f"rml resolve {shop.doubtful} --happened --result JSON" in shop.rml(*args).stdout
+    way_out = f"rml resolve {shop.doubtful} --version 2 --happened --result JSON"
+    assert way_out in shop.rml(*args).stdout
 
 
 def test_show_takes_a_key(shop: Shop) -> None:

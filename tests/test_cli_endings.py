@@ -28,7 +28,8 @@ READING = [
     ["cases"],
     ["case", "INC-2026-0001"],
 ]
-DECISION = ["resolve", NO_EFFECT, "--happened", "--by", "ada", "--reason", "seen", "--no-result"]
+WHAT = ["resolve", NO_EFFECT, "--version", "2"]
+DECISION = [*WHAT, "--happened", "--by", "ada", "--reason", "seen", "--no-result"]
 
 
 def named(args: list[str]) -> str:
@@ -222,13 +223,14 @@ def test_a_busy_ledger_is_said_to_be_busy(ledger: Path, monkeypatch: pytest.Monk
         (["effects", "--since", "0001-01-01T00:00+14:00"], "is no time such as"),
         (["cases", "--status", "lost"], "'lost' is not one of"),
         (["case", "INC-2026-0001", "--yaml", "--json"], "choose one"),
-        (["resolve", NO_EFFECT, "--by", "ada", "--reason", "seen"], "say one of --happened"),
+        ([*WHAT, "--by", "ada", "--reason", "seen"], "say one of --happened"),
         ([*DECISION, "--did-not-happen"], "say one of --happened"),
-        (["resolve", NO_EFFECT, "--happened", "--reason", "seen"], "--by"),
-        (["resolve", NO_EFFECT, "--happened", "--by", "ada"], "--reason"),
+        ([*WHAT, "--happened", "--reason", "seen"], "--by"),
+        ([*WHAT, "--happened", "--by", "ada"], "--reason"),
+        (["resolve", NO_EFFECT, *DECISION[4:]], "--version"),
         ([*DECISION, "--result", "{"], "--result"),
         (
-            ["resolve", NO_EFFECT, "--did-not-happen", *DECISION[3:], "--result", "1"],
+            [*WHAT, "--did-not-happen", *DECISION[5:], "--result", "1"],
             "--result goes with --happened",
         ),
         (DECISION[:-1], "say one of --result JSON"),
@@ -316,7 +318,7 @@ def test_recorded_text_cannot_act_on_a_terminal(hostile: Path, more: list[str]) 
         ["case", "INC-2026-0002"],
         ["show", effect],
         *(["show", str(index)] for index in range(size)),
-        ["resolve", effect, "--happened", "--no-result", "--by", "ada", "--reason", INJECTED],
+        ["resolve", effect, *DECISION[2:5], "--no-result", "--by", "ada", "--reason", INJECTED],
     ]
 
     for args in questions:

@@ -104,7 +104,7 @@ def test_tiles_without_a_key(shop: Shop) -> None:
     [
         (None, "the key in {} cannot be read: No such file"),
         (b"\xff\xfe", "the key in {} cannot be read: it is no text"),
-        (b"secret " * 500, "{} holds no signer key: it is too long for one"),
+        (b"secret " * 500, "{} holds no signer key: it is no file, or too long for one"),
         (b"something secret", "a signer key begins with 'PRIVATE+KEY+'"),
     ],
 )

@@ -81,7 +81,30 @@ def test_an_interrupt_ends_without_a_traceback(large: Path) -> None:
         run_.send_signal(signal.SIGINT)
         said = run_.stderr.read()
 
-        assert (130, b"") == (run_.wait(), said.strip())
+        assert (130, b"rml: interrupted\n") == (run_.wait(), said)
+
+
+INTERRUPTED_IN = """
+import sys
+module = sys.argv[1]
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from rml.__main__ import run
+sys.argv[1:] = ["--help"]
+run()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "rml.cli", "rml.ledger.ledger", "rml.lint.run"])
+def test_an_interrupt_during_imports_ends_without_a_traceback(module: str) -> None:
+    """They take the better part of a short command."""
+    command = [sys.executable, "-c", INTERRUPTED_IN, module]
+    ended = subprocess.run(command, capture_output=True, check=False)
+
+    assert (130, b"", b"rml: interrupted\n") == (ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")

@@ -19,7 +19,7 @@ BY = ["--by", "rosa", "--reason", "ten years"]
 def path(tmp_path: Path) -> Iterator[Path]:
     """A ledger with two old notes, something that is pending, and a newer note."""
     path = tmp_path / "shop.db"
-    clock = rml.FrozenClock("2016-11-20T19:00:00Z")
+    clock = rml.FrozenClock("2006-11-20T19:00:00Z")
     with rml.Ledger(path, clock=clock) as ledger:
         for _ in range(2):
             ledger.append("a.b", world="RML1", personal={"email": "ada@example.com"})
@@ -42,7 +42,7 @@ def keeping(path: Path) -> list[int | None]:
         return [entry.index for entry in ledger.entries() if entry.personal]
 
 
-@pytest.mark.parametrize("edge", [["--before", "2026-11-20"], ["--below", "3"]], ids=["T", "N"])
+@pytest.mark.parametrize("edge", [["--before", "2016-11-20"], ["--below", "3"]], ids=["T", "N"])
 def test_old_values_go(path: Path, edge: list[str]) -> None:
     """What has not ended is named; a second time there is nothing."""
     with rml.Ledger(path) as ledger:
@@ -65,11 +65,22 @@ def test_old_values_go(path: Path, edge: list[str]) -> None:
         ("say how far", ["--yes"]),
         ("say how far: --before", ["--before", "2020-01-01", "--below", "3", "--yes"]),
         ("is no time", ["--before", "soon", "--yes"]),
+        ("9999-01-01 00:00:00 UTC is yet to come", ["--before", "9999-01-01", "--yes"]),
+        ("is yet to come", ["--before", "9999-01-01"]),
         ("'--below'", ["--below", "-1", "--yes"]),
         ("index from 0 to 4", ["--below", "5", "--yes"]),
         ("say --yes", ["--below", "3"]),
     ],
-    ids=["nothing", "both", "no time", "negative", "beyond the end", "nobody to ask"],
+    ids=[
+        "nothing",
+        "both",
+        "no time",
+        "yet to come",
+        "yet to come, nobody to ask",
+        "negative",
+        "beyond the end",
+        "nobody to ask",
+    ],
 )
 def test_what_is_not_clear_prunes_nothing(path: Path, reason: str, args: list[str]) -> None:
     """One line says what is missing."""
@@ -100,11 +111,11 @@ def test_in_a_terminal_it_asks(
     monkeypatch.setattr("sys.stdin", Keyboard(typed))
 
     with pytest.raises(SystemExit) as ended:
-        main(["prune", "--before", "2026-11-20", *BY, "--ledger", str(path)])
+        main(["prune", "--before", "2016-11-20", *BY, "--ledger", str(path)])
 
     assert status == ended.value.code
     said = capsys.readouterr().err
-    where = "recorded before 2026-11-20 00:00:00 UTC"
+    where = "recorded before 2016-11-20 00:00:00 UTC"
     what = f"This removes all that is kept beside entries {where} in {path}."
     assert said.startswith(f"{what}\nIt cannot be undone. Type 'prune' to go on: ")
     assert ([2, 3] if status == 0 else [0, 1, 2, 3]) == keeping(path)

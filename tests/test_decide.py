@@ -218,7 +218,7 @@ COMPENSATE = rml.Action.START_COMPENSATION
         (TimeoutError("lost"), IN_DOUBT),
         (ValueError("a bug"), IN_DOUBT),
         (ConnectionResetError("reset"), IN_DOUBT),
-        (ConnectionRefusedError("refused"), NOT_DONE_NEW_KEY),
+        (ConnectionRefusedError("refused"), NOT_DONE),
         (ExceptionGroup("several", [ValueError("a bug")]), IN_DOUBT),
         (StopIteration(), IN_DOUBT),
         (KeyboardInterrupt(), IN_DOUBT),

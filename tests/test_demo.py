@@ -18,7 +18,7 @@ import rml
 from rml.demo import act_three, shop, story, worker
 from rml.demo.gateway_client import running_gateway
 from rml.incident.casebook import Casebook
-from rml.incident.casefile import CaseFile
+from rml.incident.pages.casefile import CaseFile
 
 
 @attrs.frozen
@@ -298,7 +298,7 @@ main()
         timeout=60,
         check=False,
     )
-    assert (130, "") == (done.returncode, done.stderr.strip())
+    assert (130, "rml: interrupted") == (done.returncode, done.stderr.strip())
     assert [] == processes(tmp_path)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_a_fresh_ledger_is_well(tmp_path: Path) -> None:
     assert [] == [one for one in found.values() if one.answer is Answer.NO]
     assert "1 entries" == found["Can the ledger be opened?"].evidence
     assert Answer.YES is found["Do processes take turns at writing?"].answer
+
+
+def test_a_file_that_an_application_writes_to_needs_a_sqlite_without_the_defect(
+    tmp_path: Path,
+) -> None:
+    """Its commits take no turns; everything else about such a ledger is well."""
+    path = a_ledger(tmp_path / "a.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders (id)")
+
+    ill = [one for one in look.examine(path) if one.answer is Answer.NO]
+
+    affected = diagnosis.wal_reset(sqlite3.sqlite_version_info, locks=None).answer is not Answer.YES
+    assert affected is (
+        ["Is SQLite's WAL-reset defect kept away?"] == [one.question for one in ill]
+    )
+    for version, answer in (((3, 40, 1), Answer.NO), ((3, 51, 3), Answer.YES)):
+        assert answer is diagnosis.wal_reset(version, locks=True, shared=True).answer
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from rml import (
     LedgerCorruptError,
     LedgerUnavailableError,
 )
+from rml.ledger.argument import SECONDS_MAX
 from rml.ledger.queries.cursor import CURSOR_BYTES_MAX
 from rml.ledger.queries.follow import PAGE_ENTRIES, POLL_SECONDS
 
@@ -75,6 +76,17 @@ def test_a_follower_goes_on_as_entries_come(ledger: Ledger) -> None:
 
     assert list(range(6)) == seen(ledger.follow(wait=waits, poll=timedelta(seconds=2)))
     assert [2.0] * 4 == waits.waited
+
+
+@pytest.mark.parametrize("poll", [1e300, timedelta.max, 10**40])
+def test_a_wait_that_no_clock_can_count_is_as_long_as_one_can(
+    ledger: Ledger, poll: float | timedelta
+) -> None:
+    """Nobody waits for its end."""
+    waits = Waits()
+
+    assert [] == seen(ledger.follow(wait=waits, poll=poll))
+    assert [SECONDS_MAX] == waits.waited
 
 
 def test_what_comes_while_entries_are_handled_is_seen_too(ledger: Ledger) -> None:

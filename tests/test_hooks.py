@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 import rml
-from rml.incident import telling
 from rml.incident.casebook import Casebook
+from rml.incident.signals import telling
 
 
 @pytest.fixture
@@ -417,8 +417,8 @@ def test_hooks_are_told_when_the_caller_is_cancelled(
     held, opened = threading.Event(), threading.Event()
     write = ledger.write
 
-    def slow(work: Callable[[rml.Draft], Any]) -> Any:
-        written = write(work)
+    def slow(work: Callable[[rml.Draft], Any], **options: Any) -> Any:
+        written = write(work, **options)
         if ledger.entries(kind="incident.opened", limit=1):
             held.set()
             assert opened.wait(60)

@@ -268,9 +268,13 @@ def test_an_error_handler_may_answer_with_the_problem(make: Make, ledger: rml.Le
     assert "history" == the_effect(ledger).state
 
 
-def test_noting_an_error_elsewhere_does_nothing() -> None:
+def test_noting_an_error_elsewhere_does_nothing(ledger: rml.Ledger) -> None:
     """An error handler also serves requests that need no key."""
-    note_error(ValueError())
+    error = ValueError("no key")
+
+    note_error(error)
+
+    assert (0, ("no key",), {}) == (ledger.size, error.args, vars(error))
 
 
 # ------------------------------------------------------------------------------- effects inside

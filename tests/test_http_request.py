@@ -227,7 +227,7 @@ def modules_at_start() -> list[str]:
         ("POST /charges/", None),
         ("POST /chargesX", None),
         ("PUT /charges", None),
-        ("post /charges", None),
+        ("post /charges", "http.charge"),  # as Django and Werkzeug take it
         ("POST /charges/ch-1/refunds", "http.refund"),
         ("POST /charges//refunds", None),
         ("POST /charges/a/b/refunds", None),
@@ -293,10 +293,26 @@ def caller(tenant: Any, **headers: str) -> dict[str, Any]:
     return keys.caller(None, lambda name: [lines[name.lower()]] if name.lower() in lines else [])
 
 
-@pytest.mark.parametrize("tenant", [None, ""])
+@pytest.mark.parametrize(
+    "tenant", [None, "", "x" * 256, "two\nlines"], ids=["none", "empty", "long", "lines"]
+)
 def test_a_caller_that_is_not_known_is_refused(tenant: Any) -> None:
     """Or all strangers would be one tenant."""
     with pytest.raises(TenantUnknownError):
+        caller(tenant, idempotency_key="a")
+
+
+@pytest.mark.parametrize("credential", [None, "", b""], ids=repr)
+def test_a_secret_that_holds_nothing_is_nobodys(credential: Any) -> None:
+    """What `Secret(headers.get("authorization"))` is for strangers, who would be one tenant."""
+    with pytest.raises(TenantUnknownError):
+        caller(rml.Secret(credential), idempotency_key="a")
+
+
+@pytest.mark.parametrize("tenant", [b"acme", False, 1.5, ["acme"]], ids=repr)
+def test_a_tenant_of_a_type_that_names_nobody_is_the_programs_mistake(tenant: Any) -> None:
+    """The client is not told that its key is missing."""
+    with pytest.raises(rml.ConfigurationError, match="tenant= returned no tenant's id"):
         caller(tenant, idempotency_key="a")
 
 

@@ -292,6 +292,9 @@ def test_classes_and_other_things_are_refused_at_definition() -> None:
         ({"personal": 5}, "personal of 'a.b' must be a list"),
         ({"facts": [5]}, "facts of 'a.b' names 5, which is no parameter"),
         ({"personal": ["rml.x"]}, "names 'rml.x', which is no parameter"),
+        ({"retention": 60}, "add provider_idempotent=True"),
+        ({"retention": -1, "provider_idempotent": True}, "retention must be at least 0"),
+        ({"retention": "a day", "provider_idempotent": True}, "retention must be at least 0"),
         ({"provider_idempotent": 1}, "provider_idempotent must be True or False"),
         ({"lease": 0}, "lease must be at least 0.1 seconds"),
         ({"lease": -1}, "lease must be at least"),
@@ -430,9 +433,12 @@ def test_the_decorated_function_looks_like_the_function() -> None:
 def test_the_decorators_own_parameters_are_the_contract() -> None:
     """Spelled so for good: other people's code relies on it."""
     parameters = inspect.signature(rml.idempotent).parameters
-    optional = "scope world provider_idempotent reconcile wait exclude facts personal lease"
+    optional = (
+        "scope world provider_idempotent retention reconcile wait exclude facts personal lease"
+    )
+    last = ["corrects", "lever", "connection", "ledger"]
 
-    assert ["operation", "key", *optional.split(), "corrects", "ledger"] == list(parameters)
+    assert ["operation", "key", *optional.split(), *last] == list(parameters)
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name != "operation")
 
 

@@ -6,7 +6,6 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, suppress
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,6 +145,66 @@ def test_a_handlers_end_means_the_same(
 
     assert expected == state(ledger)
     assert charges.count == 1
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "async generator", "future"])
+def test_what_is_returned_to_be_run_later_is_refused(ledger: rml.Ledger, kind: str) -> None:
+    """Its effect has not ended, so nobody knows; awaited inside, it would have."""
+
+    async def later() -> None:
+        """Do nothing yet."""
+
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+
+    async def main() -> None:
+        made: dict[str, Callable[[], Any]] = {
+            "coroutine": later,
+            "async generator": stream,
+            "future": asyncio.get_running_loop().create_future,
+        }
+        charges = Charges(lambda: _given(made[kind]()))
+        error = await charges.fail(rml.DefinitionError)
+        assert "still to be run" in error.message
+
+    asyncio.run(main())
+
+    assert state(ledger) == "in_doubt"
+
+
+async def _given(value: Any) -> Any:
+    """Return a value without awaiting it."""
+    return value
+
+
+class _UnprintableError(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+def test_neither_a_hook_nor_an_exception_of_strange_make_hides_what_happened(
+    ledger: rml.Ledger,
+) -> None:
+    """The caller sees the handler's exception; the hook's failure is an entry."""
+
+    def hook(escalation: rml.Escalation) -> None:
+        raise SystemExit(1)
+
+    rml.configure(hooks=[hook])
+    end = _UnprintableError()
+    charges = Charges(end)
+
+    async def main() -> None:
+        assert await charges.fail(_UnprintableError) is end
+
+    asyncio.run(main())
+
+    assert state(ledger) == "in_doubt"
+    assert kinds(ledger)[-1] == "incident.hook_failed"
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
@@ -298,8 +357,7 @@ def test_many_tasks_one_key(ledger: rml.Ledger) -> None:
 
 def _patient(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], Awaitable[object]]) -> None:
     """Replace the sleep between two looks."""
-    replacement = SimpleNamespace(**{**vars(asyncio), "sleep": pause})
-    monkeypatch.setattr("rml.effect.asynchronous.asyncio", replacement)
+    monkeypatch.setattr("rml.effect.asynchronous._rest", lambda _, seconds: pause(seconds))
 
 
 @pytest.mark.parametrize("end", ["value", rml.HistoryError("moved")], ids=str)

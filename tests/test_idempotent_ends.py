@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +51,78 @@ def test_a_retry_that_the_provider_would_not_recognise_is_doubt(ledger: rml.Ledg
     charges.fail(rml.InDoubtError)
     assert charges.count == 1
     assert ["pay-1"] == doubtful(ledger)
+
+
+@pytest.mark.parametrize(
+    ("retention", "ends", "after"),
+    [
+        (None, timedelta(hours=24), timedelta(0)),
+        (timedelta(days=7), timedelta(days=7), timedelta(0)),
+        (3600, timedelta(hours=1), timedelta(minutes=59)),
+    ],
+    ids=["default", "a week", "several attempts"],
+)
+def test_a_key_that_the_provider_may_have_forgotten_is_not_retried(
+    ledger: rml.Ledger, clock: rml.FrozenClock, retention: Any, ends: timedelta, after: timedelta
+) -> None:
+    """It is in doubt, counted from the first attempt that may have happened."""
+    lost = [rml.DialogError("lost") for _ in range(3)]
+    charges = Charges(*lost, "value", provider_idempotent=True, retention=retention)
+    charges.fail(rml.DialogError)
+    clock.advance(after)
+    charges.fail(rml.DialogError)
+    clock.advance(ends - after - timedelta(seconds=1))
+    charges.fail(rml.DialogError)
+    clock.advance(1)
+
+    error = charges.fail(rml.InDoubtError)
+
+    assert (3, ["pay-1"]) == (charges.count, doubtful(ledger))
+    assert error.details["incident"] == "INC-2026-0001"
+    (doubt,) = ledger.entries(kind="effect.in_doubt")
+    assert "the other side may have forgotten its idempotency key" == doubt.facts["why"]
+    charges.fail(rml.InDoubtError)
+    (effect,) = ledger.in_doubt()
+    ledger.resolve(effect.id, happened=False, by="ada", reason="not in their books")
+    assert "value" == charges()
+
+
+def test_what_was_certainly_not_done_is_not_forgotten(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """Only an attempt that may have happened needs the provider to remember it."""
+    ends = [rml.ClosedError("no stock"), rml.DialogError("lost"), "value"]
+    charges = Charges(*ends, provider_idempotent=True, retention=60)
+
+    charges.fail(rml.ClosedError)
+    clock.advance(3600)
+    charges.fail(rml.DialogError)
+    clock.advance(59)
+    assert "value" == charges()
+
+
+def test_two_that_find_a_forgotten_key_record_one_doubt(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """Whoever comes second finds it in doubt already."""
+    told: list[rml.Escalation] = []
+    rml.configure(hooks=[told.append])
+    charges = Charges(rml.DialogError("lost"), provider_idempotent=True, retention=60)
+    charges.fail(rml.DialogError)
+    clock.advance(60)
+    barrier = threading.Barrier(2)
+
+    def call() -> None:
+        barrier.wait()
+        charges.fail(rml.InDoubtError)
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (1, 1) == (len(told), kinds(ledger).count("effect.in_doubt"))
 
 
 def test_a_certain_refusal_may_be_tried_again_under_a_new_provider_key(ledger: rml.Ledger) -> None:
@@ -331,8 +402,7 @@ def test_a_duplicate_in_flight_is_refused_at_once(ledger: rml.Ledger) -> None:
 
 def _patient(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], object]) -> None:
     """Replace the sleep between two looks."""
-    replacement = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
-    monkeypatch.setattr("rml.effect.idempotent.time", replacement)
+    monkeypatch.setattr("rml.effect.heartbeat.Running.wait", lambda *given: pause(given[-1]))
 
 
 @pytest.mark.parametrize("end", ["value", FAILED, rml.HistoryError("moved")], ids=str)
@@ -380,10 +450,8 @@ def test_a_waiter_gives_up_without_touching_the_owner(
 ) -> None:
     """It learns that the other is still at it."""
     elapsed = [0.0]
-    replacement = SimpleNamespace(
-        monotonic=lambda: elapsed[0], sleep=lambda _: elapsed.append(elapsed.pop() + 1)
-    )
-    monkeypatch.setattr("rml.effect.idempotent.time", replacement)
+    _patient(monkeypatch, lambda _: elapsed.append(elapsed.pop() + 1))
+    monkeypatch.setattr("rml.effect.idempotent.time", SimpleNamespace(monotonic=lambda: elapsed[0]))
     charges = Charges(lambda: in_other_thread(lambda: charges.fail(rml.InFlightError)), wait=5)
 
     charges()
@@ -615,6 +683,31 @@ def test_an_outcome_that_cannot_be_recorded_becomes_doubt(
     charges.fail(rml.InDoubtError)
     assert ["pay-1"] == doubtful(ledger)
     assert charges.count == 1
+
+
+@pytest.mark.parametrize("end", ["value", FAILED], ids=["value", "failure"])
+def test_an_outcome_waits_longer_for_a_busy_ledger(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    """Six times as long as the intent, in proportion to what the ledger was told."""
+    waited: list[float] = []
+    store: Any = ledger._store
+    write = store.write
+
+    def patient(work: Any, *, timeout: float) -> Any:
+        waited.append(timeout)
+        return write(work, timeout=timeout)
+
+    monkeypatch.setattr(store, "write", patient)
+    monkeypatch.setattr(ledger, "timeout", 2.0)
+    charges = Charges(end)
+
+    if isinstance(end, BaseException):
+        charges.fail(rml.DialogError)
+    else:
+        charges()
+
+    assert [2.0, 12.0] == waited
 
 
 def test_a_failure_that_cannot_be_recorded_is_what_the_caller_sees(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import rml
-from rml.incident.occurrence import Occurrence, classify
+from rml.incident.signals.occurrence import Occurrence, classify
 
 
 class Charged(rml.HistoryError):

@@ -311,6 +311,23 @@ def test_long_evidence_is_shortened(ledger: rml.Ledger) -> None:
     assert EVIDENCE_CHARACTERS_MAX >= len(reconciliation.why)
 
 
+@pytest.mark.parametrize("timeout", [None, 10])
+def test_a_reconciler_that_reconciles_is_refused(timeout: float | None, ledger: rml.Ledger) -> None:
+    """It would ask itself without an end; the doubt stays, and the next round asks again."""
+
+    def ask(effect: rml.Effect) -> rml.Finding:
+        rml.reconcile(timeout=timeout)
+        raise AssertionError("it must not come so far")
+
+    charge, _ = charging(ask)
+    lost(charge, "k")
+
+    for _ in range(2):
+        (reconciliation,) = rml.reconcile(timeout=timeout)
+        assert reconciliation.happened is None
+        assert "InvalidInputError" in reconciliation.why
+
+
 def test_two_reconcilers_at_once_give_one_decision(ledger: rml.Ledger) -> None:
     """The one that comes second is told that it was decided, and by how it was."""
     barrier = threading.Barrier(2)

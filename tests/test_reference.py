@@ -135,6 +135,7 @@ def ledger() -> Iterator[rml.Ledger]:
         record_effects(made, clock)
         record_sagas(made)
         record_pendings(made, clock)
+        record_levers(made)
         record_incidents(made)
         with rml.Ledger("memory:") as other:
             rml.LedgerAnchor(made).keep(other.checkpoint(), other.prove_consistency)
@@ -226,6 +227,21 @@ def record_pendings(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
     ledger.prune(1, by="Ada", reason="old")
 
 
+def record_levers(ledger: rml.Ledger) -> None:
+    """Do something in a region of a tenant, count it, and stop it there for a while."""
+
+    @rml.idempotent("test.placed", key="key")
+    def placed(key: str) -> None: ...
+
+    with rml.surrounded(tenant="t", region="r"):
+        placed("k")
+    case = rml.Casebook(ledger)[rml.escalate("misplaced", operation="test.placed").id]
+    said = {"by": "Ada", "reason": "just so", "tenant": "t", "region": "r"}
+    rml.Levers(ledger).pull("test.placed", **said, incident=case.id)
+    rml.Levers(ledger).release("test.placed", **said)
+    case.count_impact(operation="test.placed", user="key", by="Ada")
+
+
 def record_incidents(ledger: rml.Ledger) -> None:
     """Let a case take every step."""
 
@@ -234,7 +250,13 @@ def record_incidents(ledger: rml.Ledger) -> None:
 
     rml.configure(hooks=[broken])
     for _ in range(2):
-        rml.escalate("twice", operation="test.done", by="Ada", details={"count": 2})
+        rml.escalate(
+            "twice",
+            operation="test.done",
+            by="Ada",
+            details={"count": 2},
+            criteria=["security"],
+        )
     rml.configure(hooks=None)
     for crossing in (Hurt(), Unclear(), ValueError("a bug")):
         with suppress(type(crossing)), rml.boundary("test.work"):
@@ -242,28 +264,81 @@ def record_incidents(ledger: rml.Ledger) -> None:
     newest = ledger.entries(kind="incident.opened", newest_first=True, limit=1)[0]
     case = rml.Casebook(ledger)[str(newest.incident)]
     case.detect("more", by="Ada", detected_by={"type": "alert", "source": "slo"})
-    case.contain("off", by="Ada", lever="flag_off")
+    off = case.contain("off", by="Ada", lever="flag_off", temporary=True)
+    case.lift(off.id, "on again", by="Ada")
+    lead_a_case(case)
+    effect = ledger.effects(operation="test.done")[0]
     case.understand(
         "what",
         by="Ada",
         severity="SEV-2",
+        priority="P1",
         asset=["money"],
+        exposure=["money_moved"],
+        harmed=[effect.id],
+        root_cause="no key",
+        started_at=ledger.clock.now(),
+        evidence="the books",
         users=1,
         transactions=1,
         users_estimate=2,
         transactions_estimate=2,
         query="counted",
+        criteria=["unknown-impact"],
     )
+    roll_back(rml.Casebook(ledger), case)
+    case.triage("lost answers", by="Ada", runbook="runbooks/lost-answers.md")
+    case.triage("model_provider_outage", by="Ada")
+    case.set_private(private=True, by="Ada", reason="a leak")
+    case.read_evidence(off.id, by="Ada", reason="who was it")
     names = {"business": "Tom", "sre": "Ada"}
-    first = case.decide("refund", decided_by=names, absent={"legal": "asleep"})
+    first = case.decide("refund", decided_by=names, absent={"legal": "asleep"}, plan=["refund"])
     case.decide("refund all", decided_by={**names, "legal": "Rosa"}, amends=first.id)
-    effect = ledger.effects(operation="test.done")[0]
+    case.decide("say so", decided_by=names, disclosure=["tos_based"], absent={"legal": "asleep"})
     case.act("refund", by="Tom", detail="all", corrections=[effect.id])
     case.act("mail", by="Tom", template_id="t", channel="email", count=1)
-    case.learn(by="Ada", technical=["a"], process=["b"], governance=["c"])
+    change = {"what": "a key", "kind": "code", "owner": "Ada", "due": "2026-12-01"}
+    case.learn(by="Ada", technical=["a"], process=["b"], governance=["c"], changes=[change])
+    case.learn(by="Ada", technical=["d"], unchanged="it is in the terms")
+    case.complete("a key", by="Ada")
+    attended = {"business": "Tom", "sre": "Ada"}
+    case.postmortem(by="Ada", attended=attended, absent={"legal": "ill"}, link="pm/1")
     case.move("monitoring", by="Ada", reason="quiet")
-    case.downscope("RML2", by="Ada", reason="less")
-    case.close(by="Ada")
+    case.downscope("RML2", by="Ada", reason="less", evidence="Q-7")
+    case.confirm("resolution", by="Ada", evidence="looked")
+    case.all_clear("thank you", by="Tom")
+    case.close(by="Tom")
+    case.reopen(by="Tom", reason="one more")
+
+
+def roll_back(book: rml.Casebook, case: rml.Case) -> None:
+    """Let a case be rolled back as far as what is registered allows."""
+    book.known_good("shop 1.4.2", by="ci")
+    book.migration("0041", reversible=True, by="ci")
+    case.contain("as it was", by="Ada", lever="last_known_good")
+    case.contain("undone", by="Ada", lever="migration_rollback")
+    book.migration("0042", reversible=False, by="ci")
+    with suppress(rml.StepRefusedError):
+        case.contain("undone", by="Ada", lever="migration_rollback")
+
+
+def lead_a_case(case: rml.Case) -> None:
+    """Let a case be led: roles, orders, updates, notes, links."""
+    case.take("commander", by="Ada")
+    case.take("scribe", by="Tom")
+    case.leave("scribe", by="Tom")
+    case.hand_over(to="Tom", by="Ada", briefing="all of it")
+    case.accept(by="Tom")
+    case.update("bad", action="off", need="none", to="leadership", by="Tom", next_minutes=15)
+    case.tell("called them", to=["tech_lead"], by="Tom")
+    order = case.order("switch it off", to="Ada", by="Tom")
+    case.read_back(order.id, "switch it off", by="Ada")
+    case.confirm_order(order.id, by="Tom")
+    guess = case.note("a retry", board="hypothesis", by="Ada", because="x", disproof="y")
+    case.note("no retry", board="know", by="Ada", ends=guess.id)
+    case.link("caused_by", "INC-2025-0001", by="Ada")
+    case.workstream("stop it", lead="Ada", channel="#a", document="notes", by="Tom")
+    case.act("page", by="Ada", override="nobody is awake")
 
 
 def test_every_fact_that_is_recorded_is_listed(ledger: rml.Ledger) -> None:

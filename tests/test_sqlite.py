@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import rml
 from rml import (
     AppendUnknownError,
     InvalidInputError,
@@ -372,6 +373,31 @@ def test_a_file_that_was_taken_away_is_missed(
         note(ledger)
 
     assert replaced is path.exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_is_told_of_a_file_that_was_taken_away_is_no_news(
+    path: Path, replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others record goes elsewhere, a pulled lever too; it can still be backed up."""
+    monkeypatch.setattr("rml.stores.sqlite_writer.NAME_SECONDS", -1)  # look every time
+    with rml.Ledger(path) as ledger:
+        note(ledger)
+        guard = rml.guard("payment.charge", ledger=ledger, look=0, blind=0)
+        guard.check()
+        with rml.Ledger(path.with_name("other.db")) as other:
+            rml.Levers(other).pull("payment.charge", by="Ada", reason="wrong", force=True)
+        path.unlink()
+        if replaced:
+            path.with_name("other.db").rename(path)
+
+        for ask in (ledger.entries, ledger.in_doubt):
+            with pytest.raises(LedgerUnavailableError, match="was removed or replaced"):
+                list(ask())
+        with pytest.raises(rml.LeverUnreadableError):
+            guard.check()
+        if not replaced:
+            assert ledger.backup(path.with_name("rescued.db")).ok
 
 
 def test_a_full_disk_says_so_and_recovers(ledger: Ledger) -> None:

@@ -14,13 +14,19 @@ from typing import Any
 import pytest
 
 from rml import (
+    Bundle,
     Draft,
+    FileAnchor,
+    FileCursor,
+    InvalidInputError,
     Ledger,
     LedgerBusyError,
     LedgerCorruptError,
     LedgerUnavailableError,
     Receipt,
 )
+from rml.cli.key import read_signer
+from rml.cli.vouching import checkpoint_in
 from rml.stores import commits
 from rml.stores import sqlite as sqlite_store
 
@@ -340,6 +346,58 @@ def test_opening_and_closing_disturbs_nobody(path: Path) -> None:
 
     with Ledger(path, create=False) as ledger:
         assert ([0, 0, 0], 180, True) == (codes, ledger.size, ledger.verify().ok)
+
+
+LOCKED = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:  # SQLite's shared lock: 510 bytes from there
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    except OSError:
+        print("locked")
+"""
+
+
+def is_locked(path: Path) -> bool:
+    """Ask from another process whether SQLite holds the file here, as it does while it is used."""
+    with run(LOCKED, path) as other:
+        said, _ = other.communicate(timeout=PATIENCE_SECONDS)
+        assert 0 == other.returncode
+    return bool(said)
+
+
+def opened_again(path: Path) -> None:
+    """Read and write by a second ledger, and close it."""
+    with Ledger(path) as other:
+        note(other)
+        assert other.verify().ok
+
+
+def taken_for_another(path: Path) -> None:
+    """Give the ledger where a file of another kind should stand."""
+    for read in (
+        lambda: FileAnchor(path).last("acme"),
+        FileCursor(path).load,
+        lambda: Bundle.read(path),
+        lambda: read_signer(path),
+        lambda: checkpoint_in(path),
+    ):
+        with pytest.raises(InvalidInputError):
+            read()
+
+
+@pytest.mark.parametrize("work", [opened_again, taken_for_another], ids=lambda work: work.__name__)
+def test_the_file_is_never_opened_beside_sqlite(
+    ledger: Ledger, path: Path, work: Callable[[Path], object]
+) -> None:
+    """Closing it would drop the locks of this process: others would think it unused."""
+    assert is_locked(path)
+
+    work(path)
+
+    assert is_locked(path)
+    path.open("rb").close()
+    assert not is_locked(path)
 
 
 def forked(work: Callable[[], object]) -> int:

@@ -255,3 +255,26 @@ def test_an_inserted_entry_is_named(seven: Path, index: int) -> None:
         )
 
     assert ("size" if index >= 7 else "order", index) == first_problem(seven)
+
+
+@pytest.mark.parametrize("index", [0, 3, 6])
+@pytest.mark.parametrize("change", ["leaf || x'00'", "substr(leaf, 1, 31)", "x''"])
+def test_a_leaf_of_another_length_is_named(seven: Path, index: int, change: str) -> None:
+    """Leaves are compared as one text, in which a byte too many must not hide at the end."""
+    tamper(seven, f"UPDATE entries SET leaf = CAST({change} AS BLOB) WHERE idx = {index}")
+
+    assert ("bytes", index) == first_problem(seven)
+
+
+def test_leaves_that_share_a_byte_are_named(seven: Path) -> None:
+    """One has the first byte of the next, which has lost it: as one text, they are as they were."""
+    longer = "leaf || (SELECT substr(leaf, 1, 1) FROM entries WHERE idx = 4)"
+    tamper(
+        seven,
+        f"UPDATE entries SET leaf = CAST({longer} AS BLOB) WHERE idx = 3",
+        "UPDATE entries SET leaf = CAST(substr(leaf, 2) AS BLOB) WHERE idx = 4",
+    )
+
+    problems = verified(seven).problems
+
+    assert [("bytes", 3), ("bytes", 4)] == [(one.code, one.index) for one in problems]

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tampered import fill, tamper, verified
+from tampered import fill, reworded, tamper, verified
 
 from rml import ClosedError, Draft, Ledger, idempotent
 from rml.ledger.checks.verify import PAGE_ENTRIES
@@ -109,3 +109,15 @@ def test_effects_that_begin_and_end_meanwhile_are_not_accused(place: str, tmp_pa
         )
 
         assert (found.problems, ledger.verify().problems) == ((), ())
+
+
+@pytest.mark.parametrize("column", ["owner", "until"])
+def test_a_lease_that_is_none_is_found(effects: Path, column: str) -> None:
+    """SQLite would store no such value; somebody who edits the file's pages can."""
+    words = {"owner": "owner   TEXT", "until": "until   TEXT"}[column]
+    with reworded(effects, "leases", words, words.replace("TEXT", "ANY")) as connection:
+        connection.execute(f"UPDATE leases SET {column} = x'ff'")
+
+    assert ["the leases cannot be read: a lease of the ledger is damaged"] == [
+        problem.detail for problem in verified(effects).problems if problem.code == "lease"
+    ]

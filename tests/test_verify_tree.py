@@ -8,6 +8,7 @@ from tampered import (
     laid_down,
     many_entries,
     reseal,
+    reworded,
     rewrite,
     seven_entries,
     tamper,
@@ -45,6 +46,10 @@ HALF = "CAST(substr(hashes, 1, 128) || zeroblob(8064) AS BLOB)"
         (0, "DELETE FROM tiles WHERE place = 0"),
         (600, "INSERT INTO tiles VALUES (0, 2, zeroblob(8192), zeroblob(32))"),
         (600, "INSERT INTO tiles VALUES (1, 0, zeroblob(8192), zeroblob(32))"),
+        (600, "INSERT INTO tiles VALUES (9223372036854775807, 0, x'', x'')"),
+        (600, "INSERT INTO tiles VALUES (-9223372036854775808, 0, x'', x'')"),
+        (600, "INSERT INTO tiles VALUES (0, 9223372036854775807, x'', x'')"),
+        (600, "INSERT INTO tiles VALUES (0, -1, x'', x'')"),
     ],
 )
 def test_an_edited_tile_is_named(many: Path, index: int, change: str) -> None:
@@ -88,3 +93,18 @@ def test_a_ledger_rebuilt_from_the_start_is_consistent(seven: Path) -> None:
 
     assert (True, Level.CONSISTENT) == (found.ok, found.level)
     assert "kept outside" in found.capped_by
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("size INTEGER", "NULL"), ("root BLOB", "NULL"), ("root BLOB", "7")]
+)
+def test_a_head_that_is_none_is_found(seven: Path, column: str, value: str) -> None:
+    """SQLite would store no such value; somebody who edits the file's pages can."""
+    old, new = f"{column} NOT NULL", column.replace("BLOB", "ANY")
+    with reworded(seven, "head", old, new) as connection:
+        connection.execute(f"UPDATE head SET {column.partition(' ')[0]} = {value}")
+
+    found = verified(seven)
+
+    assert (False, Level.NONE) == (found.ok, found.level)
+    assert "the ledger's head is damaged" == found.problems[0].detail

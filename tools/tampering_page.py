@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from tampering.attacks import COMMON, column  # noqa: E402
 from tampering.attacks_on_rml import ATTACKS  # noqa: E402
 from tampering.ledgers import LEDGERS  # noqa: E402
-from tampering.matrix import CATCHES, CAUGHT, MISSED, Verifying, results  # noqa: E402
+from tampering.matrix import CATCHES, CAUGHT, MISSED, REMARKED, Verifying, results  # noqa: E402
 from tampering.peers import PEERS  # noqa: E402
 
 
@@ -32,9 +32,11 @@ def ours() -> Iterator[str]:
     for attack in ATTACKS:
         found = {name: every[attack.name] for name, every in by_level.items()}
         level = next((name for name, (word, _) in found.items() if word in CATCHES), None)
+        remarked = any(word == REMARKED for word, _ in found.values())
+        uncaught = "a remark" if remarked else "not caught"
         told = found[level][1] if level else None
         named = told is not None and attack.first is not None and told.first == attack.first
-        yield f"| {attack.name} | {level or 'not caught'} | {'named' if named else ''} |"
+        yield f"| {attack.name} | {level or uncaught} | {'named' if named else ''} |"
 
 
 def peers() -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CompensationFailedError,
         CorrectionTargetError,
         DefinitionError,
+        EffectChangedError,
         EffectFailedError,
         FingerprintMismatchError,
         InDoubtError,
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
         OverCorrectionError,
         ResultUnavailableError,
     )
+    from rml.effect.guard import Guard, guard
     from rml.effect.idempotent import idempotent
     from rml.effect.operation import Attempt
     from rml.effect.reconcile import Finding, Reconciliation, reconcile
+    from rml.effect.reconciler import Reconciler
     from rml.effect.retry import retry
     from rml.effect.saga import resume_sagas, saga
     from rml.effect.saga_state import Saga
@@ -50,15 +53,23 @@ if TYPE_CHECKING:
     )
     from rml.export.bundle import Bundle
     from rml.files import FileNotWrittenError
-    from rml.incident.boundary import boundary
     from rml.incident.case import Case
     from rml.incident.casebook import Casebook
-    from rml.incident.casefile import CaseFile, CaseStatus
-    from rml.incident.escalation import Incident, escalate, suspect
-    from rml.incident.hook import Escalation, Hook
+    from rml.incident.command.role import Role
+    from rml.incident.evidence.impact import Impact
+    from rml.incident.evidence.joining import JoinedTimeline
+    from rml.incident.levers.containment import Containment
+    from rml.incident.levers.lever import Lever, LeverPulledError, LeverUnreadableError
+    from rml.incident.levers.levers import Levers
+    from rml.incident.metrics import BookMetrics, CaseMetrics
+    from rml.incident.pages.casefile import CaseFile, CaseStatus
     from rml.incident.projection import Phase
+    from rml.incident.remark import Remark
     from rml.incident.rule import CaseClosedError, StepRefusedError
     from rml.incident.severity import Sev
+    from rml.incident.signals.boundary import boundary
+    from rml.incident.signals.escalation import Incident, escalate, suspect
+    from rml.incident.signals.hook import Escalation, Hook
     from rml.ledger.anchors.anchor import Anchor
     from rml.ledger.anchors.file_anchor import FileAnchor
     from rml.ledger.anchors.ledger_anchor import LedgerAnchor
@@ -67,11 +78,14 @@ if TYPE_CHECKING:
     from rml.ledger.corrections.correction import Correctable
     from rml.ledger.corrections.pending import Pending
     from rml.ledger.draft import Draft, Receipt
+    from rml.ledger.enlisting import Enlisted
     from rml.ledger.entry import Entry
     from rml.ledger.erasures.erasure import Erased, Removal
     from rml.ledger.errors import (
         AnchorError,
         AppendUnknownError,
+        CopyError,
+        EnlistmentError,
         LedgerBusyError,
         LedgerCorruptError,
         LedgerUnavailableError,
@@ -110,10 +124,12 @@ __all__ = [
     "AppendUnknownError",
     "Assurance",
     "Attempt",
+    "BookMetrics",
     "Bundle",
     "Case",
     "CaseClosedError",
     "CaseFile",
+    "CaseMetrics",
     "CaseStatus",
     "Casebook",
     "Cause",
@@ -123,6 +139,8 @@ __all__ = [
     "CompensationFailedError",
     "ConfigurationError",
     "ConsistencyProof",
+    "Containment",
+    "CopyError",
     "Correctable",
     "CorrectionTargetError",
     "Cursor",
@@ -132,9 +150,12 @@ __all__ = [
     "Disclosure",
     "Draft",
     "Effect",
+    "EffectChangedError",
     "EffectFailedError",
     "EffectState",
     "EncodingError",
+    "Enlisted",
+    "EnlistmentError",
     "Entry",
     "Erased",
     "Escalation",
@@ -145,14 +166,17 @@ __all__ = [
     "FingerprintMismatchError",
     "Follower",
     "FrozenClock",
+    "Guard",
     "HistoryError",
     "Hook",
     "IllegalPairError",
+    "Impact",
     "InDoubtError",
     "InFlightError",
     "Incident",
     "InclusionProof",
     "InvalidInputError",
+    "JoinedTimeline",
     "KeyMissingError",
     "Ledger",
     "LedgerAnchor",
@@ -161,6 +185,10 @@ __all__ = [
     "LedgerUnavailableError",
     "LedgerView",
     "Level",
+    "Lever",
+    "LeverPulledError",
+    "LeverUnreadableError",
+    "Levers",
     "LimitError",
     "MissingExtraError",
     "NewerFormatError",
@@ -175,10 +203,13 @@ __all__ = [
     "Problem",
     "ProofError",
     "Receipt",
+    "Reconciler",
     "Reconciliation",
+    "Remark",
     "Removal",
     "ResultUnavailableError",
     "RmlError",
+    "Role",
     "Rows",
     "Saga",
     "Secret",
@@ -204,6 +235,7 @@ __all__ = [
     "current_ledger",
     "escalate",
     "from_problem",
+    "guard",
     "idempotent",
     "reconcile",
     "register_verdict",
@@ -229,6 +261,7 @@ _HOMES = {
         "CompensationFailedError",
         "CorrectionTargetError",
         "DefinitionError",
+        "EffectChangedError",
         "EffectFailedError",
         "FingerprintMismatchError",
         "InDoubtError",
@@ -239,9 +272,11 @@ _HOMES = {
         "OverCorrectionError",
         "ResultUnavailableError",
     ),
+    "rml.effect.guard": ("Guard", "guard"),
     "rml.effect.idempotent": ("idempotent",),
     "rml.effect.operation": ("Attempt",),
     "rml.effect.reconcile": ("Finding", "Reconciliation", "reconcile"),
+    "rml.effect.reconciler": ("Reconciler",),
     "rml.effect.retry": ("retry",),
     "rml.effect.saga": ("resume_sagas", "saga"),
     "rml.effect.saga_state": ("Saga",),
@@ -258,15 +293,23 @@ _HOMES = {
     ),
     "rml.export.bundle": ("Bundle",),
     "rml.files": ("FileNotWrittenError",),
-    "rml.incident.boundary": ("boundary",),
     "rml.incident.case": ("Case",),
     "rml.incident.casebook": ("Casebook",),
-    "rml.incident.casefile": ("CaseFile", "CaseStatus"),
-    "rml.incident.escalation": ("Incident", "escalate", "suspect"),
-    "rml.incident.hook": ("Escalation", "Hook"),
+    "rml.incident.command.role": ("Role",),
+    "rml.incident.evidence.impact": ("Impact",),
+    "rml.incident.evidence.joining": ("JoinedTimeline",),
+    "rml.incident.levers.containment": ("Containment",),
+    "rml.incident.levers.lever": ("Lever", "LeverPulledError", "LeverUnreadableError"),
+    "rml.incident.levers.levers": ("Levers",),
+    "rml.incident.metrics": ("BookMetrics", "CaseMetrics"),
+    "rml.incident.pages.casefile": ("CaseFile", "CaseStatus"),
     "rml.incident.projection": ("Phase",),
+    "rml.incident.remark": ("Remark",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
     "rml.incident.severity": ("Sev",),
+    "rml.incident.signals.boundary": ("boundary",),
+    "rml.incident.signals.escalation": ("Incident", "escalate", "suspect"),
+    "rml.incident.signals.hook": ("Escalation", "Hook"),
     "rml.ledger.anchors.anchor": ("Anchor",),
     "rml.ledger.anchors.file_anchor": ("FileAnchor",),
     "rml.ledger.anchors.ledger_anchor": ("LedgerAnchor",),
@@ -275,11 +318,14 @@ _HOMES = {
     "rml.ledger.corrections.correction": ("Correctable",),
     "rml.ledger.corrections.pending": ("Pending",),
     "rml.ledger.draft": ("Draft", "Receipt"),
+    "rml.ledger.enlisting": ("Enlisted",),
     "rml.ledger.entry": ("Entry",),
     "rml.ledger.erasures.erasure": ("Erased", "Removal"),
     "rml.ledger.errors": (
         "AnchorError",
         "AppendUnknownError",
+        "CopyError",
+        "EnlistmentError",
         "LedgerBusyError",
         "LedgerCorruptError",
         "LedgerUnavailableError",

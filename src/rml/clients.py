@@ -31,6 +31,22 @@ class Inner:
     otherwise: bool | None = None
 
 
+ANSWERS: Final = frozenset(
+    {
+        "httpx.HTTPStatusError",
+        "requests.exceptions.HTTPError",
+        "aiohttp.client_exceptions.ClientResponseError",
+        "botocore.exceptions.ClientError",
+        *("stripe.CardError", "stripe.InvalidRequestError"),
+        *("stripe.AuthenticationError", "stripe.PermissionError"),
+        "grpc.RpcError",
+    }
+)
+"""Classes of which a refusal is an answer; the other refusals are of requests that never left.
+
+Whoever answered may remember the request by its idempotency key, and refuse it again.
+"""
+
 REFUSED_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 415, 422, 429})
 """HTTP statuses that say that the request was not carried out (RFC 9110, section 15.5; RFC 6585).
 

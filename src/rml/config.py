@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from rml.error import InvalidInputError
-from rml.incident.hook import Hook
+from rml.incident.signals.hook import Hook
 from rml.ledger.entry import check_text
 from rml.ledger.errors import NoLedgerError
 from rml.ledger.ledger import Ledger

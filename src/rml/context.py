@@ -35,11 +35,13 @@ class Surroundings:
     actor: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
+    tenant: str | None = None
+    region: str | None = None
     told: dict[str, str] = attrs.field(init=False, eq=False, repr=False)
 
     @told.default
     def _what_is_known(self) -> dict[str, str]:
-        """Return the parts that are known, by the names of an entry's header."""
+        """Return the known parts that stand in an entry's header, by their names there."""
         parts = ("actor", self.actor), ("correlation", self.correlation)
         known = (*parts, ("traceparent", self.traceparent))
         return {name: text for name, text in known if text is not None}
@@ -58,17 +60,29 @@ def surroundings() -> Surroundings:
 
 @contextmanager
 def surrounded(
-    *, actor: str | None = None, correlation: str | None = None, traceparent: str | None = None
+    *,
+    actor: str | None = None,
+    correlation: str | None = None,
+    traceparent: str | None = None,
+    tenant: str | None = None,
+    region: str | None = None,
 ) -> Iterator[None]:
     """Record the block's entries with this actor, correlation id or W3C traceparent.
 
+    ``tenant`` and ``region`` say whose the block's calls are, for levers; intents record them.
     What is not given stays as it is around the block.
 
     Raises:
         InvalidInputError: a value is no text that an entry can hold, or the traceparent does not
             follow W3C Trace Context.
     """
-    given = {"actor": actor, "correlation": correlation, "traceparent": traceparent}
+    given = {
+        "actor": actor,
+        "correlation": correlation,
+        "traceparent": traceparent,
+        "tenant": tenant,
+        "region": region,
+    }
     for name, value in given.items():
         if isinstance(value, str):
             given[name] = str.__str__(value)  # a class of its own may answer anything about itself

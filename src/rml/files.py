@@ -1,4 +1,4 @@
-"""How a file appears: whole, durable and under its name, or not at all.
+"""How a file appears: whole, durable and under its name, or not at all; and what is read as one.
 
 It is written under a passing name in the same folder, flushed to the disk, and only then given its
 own. Whoever is interrupted leaves nothing under that name; what a power cut may leave is a file
@@ -6,12 +6,17 @@ whose name begins with ``.rml-``.
 
 No name is given that belongs to a database: SQLite reads what stands under some names as a part of
 the file beside it, and a ledger that is overwritten is gone.
+
+What somebody names to be read may be anything: a pipe never answers, a device may have no end, and
+SQLite loses its locks on a ledger when its own process closes the file. So nothing is opened but a
+regular file that is no larger than what it should be, and is not used as a database.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +82,37 @@ def writing(path: Path, *, overwrite: bool = False, mode: int = OWNER_ONLY) -> I
             os.fsync(file.fileno())
 
 
+def open_file(path: Path, bytes_max: int) -> BinaryIO | None:
+    """Open a regular file to read it; ``None`` where there is something else, or a larger file.
+
+    Raises:
+        OSError: there is nothing, or it cannot be opened.
+    """
+    told = path.stat()
+    if not stat.S_ISREG(told.st_mode) or told.st_size > bytes_max or _has_logs(path.resolve()):
+        return None
+    # Where a pipe has taken its place since, opening it does not wait for who writes into it.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    return None
+
+
+def read_file(path: Path, bytes_max: int) -> bytes | None:
+    """Return all of a regular file; ``None`` where there is something else, or a larger file.
+
+    Raises:
+        OSError: there is nothing, or it cannot be read.
+    """
+    file = open_file(path, bytes_max)
+    if file is None:
+        return None
+    with file:
+        data = file.read(bytes_max + 1)
+    return data if len(data) <= bytes_max else None
+
+
 def as_path(name: str, value: object) -> Path:
     """Check what a caller gives as a path.
 
@@ -134,6 +170,11 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(path):
         raise _taken(path)
     _check_no_part(path)
+
+
+def _has_logs(path: Path) -> bool:
+    """Say whether a file is a database in use: a young one may be small, and all in its log."""
+    return any(os.path.lexists(path.with_name(path.name + ending)) for ending in _LOGS)
 
 
 def _check_no_part(path: Path) -> None:

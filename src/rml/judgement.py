@@ -30,7 +30,7 @@ from typing import cast
 
 from rml.attempt import was_caught_by_client, was_caught_outside, was_sent_before
 from rml.cause import CAUSE_DEPTH_MAX, CHAIN_MAX, Tagged, is_traceback_carrier
-from rml.clients import RULES, Inner, Rule
+from rml.clients import ANSWERS, RULES, Inner, Rule
 from rml.world import World
 
 _own_rules: dict[str, Rule] = {}
@@ -56,6 +56,32 @@ def happened_of(exc: BaseException, *, sent: bool = False) -> bool | None:
             if count >= CHAIN_MAX or _alone(other) is not False:
                 return None
     return verdict
+
+
+def never_left(exc: BaseException) -> bool:
+    """Return whether a refusal is of a request that the other side never got.
+
+    So it is known of the built-in rules' exceptions alone, and of errors of ours that were raised
+    from one and state nothing. What somebody states, or has a rule of their own for, may be what
+    the other side has answered.
+    """
+    node: object = exc
+    for _ in range(CAUSE_DEPTH_MAX):
+        if isinstance(node, Tagged):
+            if "happened" in node.tags:
+                return False
+            node = cast("BaseException", node).__cause__
+            continue
+        name, rule = _rule_of(node) if isinstance(node, BaseException) else (None, None)
+        if not isinstance(rule, Inner):
+            return name is not None and name not in ANSWERS and name not in _own_rules
+        try:
+            node = rule.find(node)
+        except Exception:  # noqa: BLE001 - as `_judge_inner`
+            return rule.otherwise is False
+        if not isinstance(node, BaseException):
+            return rule.otherwise is False
+    return False
 
 
 def add_rule(name: str, rule: Rule) -> None:
@@ -130,15 +156,18 @@ def _judge_ours(error: BaseException, depth: int) -> bool | None:
 
 
 def _judge_theirs(exc: BaseException, depth: int) -> bool | None:
+    _, rule = _rule_of(exc)
+    return _judge_inner(rule, exc, depth - 1) if isinstance(rule, Inner) else _answer(rule, exc)
+
+
+def _rule_of(exc: BaseException) -> tuple[str | None, Rule | Inner]:
+    """Find the rule for an exception, and the name that it stands under."""
     for klass in type(exc).__mro__:
         for rules in (_own_rules, RULES):
-            found, rule = _rule_for(klass, rules)
-            if not found:
-                continue
-            if isinstance(rule, Inner):
-                return _judge_inner(rule, exc, depth - 1)
-            return _answer(rule, exc)
-    return None
+            name = _name_in(rules, klass)
+            if name is not None:
+                return name, rules[name]
+    return None, None
 
 
 def _answer(rule: Rule, exc: BaseException) -> bool | None:
@@ -151,15 +180,15 @@ def _answer(rule: Rule, exc: BaseException) -> bool | None:
     return answer if isinstance(answer, bool) else None
 
 
-def _rule_for(klass: type, rules: Mapping[str, Rule | Inner]) -> tuple[bool, Rule | Inner]:
-    """Find a rule by the class's dotted name, or by one under which a package above offers it."""
+def _name_in(rules: Mapping[str, Rule | Inner], klass: type) -> str | None:
+    """Find a class by its dotted name, or by one under which a package above offers it."""
     where = klass.__module__
     while where:
         name = f"{where}.{klass.__qualname__}"
         if name in rules and (where == klass.__module__ or _offers(where, klass)):
-            return True, rules[name]
+            return name
         where = where.rpartition(".")[0]
-    return False, None
+    return None
 
 
 def _offers(package: str, klass: type) -> bool:

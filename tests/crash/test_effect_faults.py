@@ -47,6 +47,11 @@ class Shop:
             return rml.Finding(True, "charged", "counted")
         return rml.Finding(False, evidence="counted")
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """How its handlers are protected; without a lever, whose look is a call of the store."""
+        return {"key": "key", "ledger": self.ledger, "reconcile": self.ask, "lever": False}
+
     def settle(self) -> None:
         """Look again when every lease has run out; whoever counted decides what is in doubt."""
         self.clock.advance(LEASE_SECONDS + 1)
@@ -62,7 +67,7 @@ class Shop:
 def blocking(shop: Shop, ends: list[BaseException]) -> Callable[[str], Any]:
     """Return a handler that is a function."""
 
-    @rml.idempotent("payment.charge", key="key", ledger=shop.ledger, reconcile=shop.ask)
+    @rml.idempotent("payment.charge", **shop.options)
     def charge(key: str) -> str:
         if ends:
             raise ends.pop(0)
@@ -75,7 +80,7 @@ def blocking(shop: Shop, ends: list[BaseException]) -> Callable[[str], Any]:
 def asynchronous(shop: Shop, ends: list[BaseException]) -> Callable[[str], Any]:
     """Return a handler that is a coroutine function, called from outside any loop."""
 
-    @rml.idempotent("payment.charge", key="key", ledger=shop.ledger, reconcile=shop.ask)
+    @rml.idempotent("payment.charge", **shop.options)
     async def charge(key: str) -> str:
         if ends:
             raise ends.pop(0)
@@ -115,8 +120,9 @@ def lost_after(shop: Shop) -> None:
 
 
 def lost_before(shop: Shop) -> None:
-    """Have a worker lost before its effect: it was told that its intent may not be durable."""
-    with failing(shop.ledger, {2: Fault.KEPT}), pytest.raises(rml.AppendUnknownError):
+    """Have a worker lost before its effect: it never learned that its intent was durable."""
+    unknown = {2: Fault.KEPT, 3: Fault.UNAVAILABLE}
+    with failing(shop.ledger, unknown), pytest.raises(rml.AppendUnknownError):
         shop.charge("pay-1")
     shop.clock.advance(LEASE_SECONDS + 1)
 
@@ -199,16 +205,31 @@ def test_an_effect_happens_once_whatever_the_store_does(face: str, life: str) ->
         assert shop.ledger.verify().problems == ()
 
 
+@pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.KEPT])
-def test_an_unknown_intent_is_never_run_by_itself(fault: Fault) -> None:
-    """The handler has not run; kept, the intent is in flight, then in doubt; lost, it may begin."""
-    shop = shop_of("def", nothing)
+def test_an_unknown_intent_is_settled_by_looking_again(face: str, fault: Fault) -> None:
+    """The handler has not run; kept, its attempt is recorded as not done; the next call runs."""
+    shop = shop_of(face, nothing)
     with failing(shop.ledger, {2: fault}) as store, pytest.raises(rml.AppendUnknownError):
         shop.charge("pay-1")
 
-    assert ["last", "write"] == store.calls
+    assert ["last", "write", "write"] == store.calls
     assert 0 == shop.effects
-    if fault is Fault.KEPT:
+    not_done = ["effect.intent", "effect.not_done"] if fault is Fault.KEPT else []
+    assert not_done == kinds(shop.ledger)
+    assert shop.charge("pay-1") == "charged"
+    assert [*not_done, "effect.intent", "effect.done"] == kinds(shop.ledger)
+
+
+@pytest.mark.parametrize("again", Fault)
+def test_an_unknown_intent_that_nobody_can_look_for_is_never_run_by_itself(again: Fault) -> None:
+    """It is in flight, then in doubt, unless it was settled unnoticed."""
+    shop = shop_of("def", nothing)
+    plan = {2: Fault.KEPT, 3: again}
+    with failing(shop.ledger, plan), pytest.raises(rml.AppendUnknownError):
+        shop.charge("pay-1")
+
+    if again is not Fault.KEPT:
         with pytest.raises(rml.InFlightError):
             shop.charge("pay-1")
         shop.clock.advance(LEASE_SECONDS + 1)
@@ -217,6 +238,29 @@ def test_an_unknown_intent_is_never_run_by_itself(fault: Fault) -> None:
         assert 0 == shop.effects
     else:
         assert shop.charge("pay-1") == "charged"
+
+
+def test_an_unknown_intent_that_somebody_has_doubted_since_stays_in_doubt() -> None:
+    """Looking again takes back what is still one's own, and nothing else."""
+    shop = shop_of("def", nothing)
+    with failing(shop.ledger, {2: Fault.KEPT}) as store:
+        write = store.write
+
+        def late(work: Any, *, timeout: float) -> Any:
+            if len(store.calls) == 2:  # looking again
+                shop.clock.advance(LEASE_SECONDS + 1)
+                with failing(shop.ledger, {}):
+                    rml.reconcile(ledger=shop.ledger)
+            return write(work, timeout=timeout)
+
+        store.write = late  # type: ignore[method-assign]
+        with pytest.raises(rml.AppendUnknownError):
+            shop.charge("pay-1")
+
+    assert ["effect.intent", "incident.opened", "effect.in_doubt"] == [
+        kind for kind in kinds(shop.ledger) if kind != "effect.resolved"
+    ]
+    assert 0 == shop.effects
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -240,7 +284,7 @@ def test_a_handler_s_own_error_is_what_is_seen() -> None:
     """Also when its outcome cannot be recorded; what stands then is doubt."""
     shop = shop_of("def", nothing)
 
-    @rml.idempotent("payment.refund", key="key", ledger=shop.ledger)
+    @rml.idempotent("payment.refund", **shop.options)
     def refund(key: str) -> None:
         raise rml.DialogError("declined", happened=False)
 

@@ -43,8 +43,8 @@ def fill(ledger: rml.Ledger) -> tuple[list[str], rml.RmlError]:
 # ------------------------------------------------------------------------------------------- full
 
 
-def grown_to_its_limit(path: Path, file_bytes: int) -> None:
-    """Write until no file may grow any more, then with the limit lifted."""
+def grown_to_its_limit(path: Path, file_bytes: int) -> list[str]:
+    """Write until no file may grow any more, then with the limit lifted; return what was kept."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with rml.Ledger(path) as ledger:
         kept = [note(ledger)]
@@ -60,12 +60,16 @@ def grown_to_its_limit(path: Path, file_bytes: int) -> None:
         kept.append(note(ledger))
         assert kept == [entry.id for entry in ledger.entries()]
         assert ledger.verify().problems == ()
+        return kept
 
 
 @pytest.mark.parametrize("kilobytes", [150, 400])
 def test_a_file_that_may_not_grow_loses_nothing(tmp_path: Path, kilobytes: int) -> None:
     """The error is typed, what was acknowledged is read again, and with room it goes on."""
-    in_child(lambda: grown_to_its_limit(tmp_path / "ledger.db", kilobytes << 10))
+    kept = in_child(lambda: grown_to_its_limit(tmp_path / "ledger.db", kilobytes << 10))
+
+    with rml.Ledger(tmp_path / "ledger.db", create=False) as ledger:
+        assert kept == [entry.id for entry in ledger.entries()]
 
 
 @pytest.fixture

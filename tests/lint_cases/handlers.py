@@ -48,6 +48,34 @@ def swallows() -> None:
         log.info("later")
     except Exception:  # expect: RML108
         log.info("whatever")
+    try:
+        charge("pay-1")
+    except rml.ClosedError:
+        log.info("no")
+    except rml.RmlError:  # expect: RML108
+        log.info("whatever")
+    try:
+        charge("pay-1")
+    except rml.HistoryError as error:
+        rml.escalate(error)
+    except Exception:  # expect: RML108
+        log.info("a lost answer, too")
+    try:
+        settle(1)
+    except Exception:  # expect: RML108
+        log.info("whatever")
+
+
+def settle(amount: int) -> None:
+    if amount:
+        raise rml.HistoryError("settled")
+
+
+def settles_quietly() -> None:
+    try:
+        raise rml.HistoryError("settled")
+    except rml.HistoryError as error:
+        rml.escalate(error)
 
 
 def does_not(results: list, future) -> object:
@@ -82,6 +110,16 @@ def does_not(results: list, future) -> object:
         raise
     except Exception:
         log.info("a bug of ours")
+    try:
+        charge("pay-1")
+    except rml.HistoryError as error:
+        rml.escalate(error)
+    except rml.RmlError:
+        log.info("no history, which went the other way")
+    try:
+        settles_quietly()
+    except Exception:
+        log.info("it does not come out of there")
     try:
         int("7")
     except Exception:

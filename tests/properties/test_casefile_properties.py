@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rml.error import RmlError
-from rml.incident.casefile import (
+from rml.incident.pages.casefile import (
     Actions,
     CaseFile,
     CaseStatus,

@@ -1,7 +1,9 @@
 """A state machine of workers, crashes, lost leases and decisions, against a model of a few lines.
 
-Workers begin, end in every way of the table, end late, or never. The model says what each call must
-be given; the entries are read once more at the end by rules of their own.
+Workers look, begin and end at different moments, so that others come between any two steps of
+theirs; they end in every way of the table, end late, or never. People decide about what they saw a
+while ago, and have values erased. The model says what each call must be given; the entries are read
+once more at the end by rules of their own.
 """
 
 import tempfile
@@ -17,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import rml
 from rml.effect.call import Call, start
+from rml.effect.decide import Decision, Doubt, Replay, Run
 from rml.effect.operation import Attempt
 from rml.effect.reconcile import _operations
 
@@ -117,6 +120,8 @@ class EffectMachine(RuleBasedStateMachine):
         self.models: dict[tuple[str, str], Model] = {}
         self.slots = [(operation, "") for operation in OPERATIONS]
         self.running: list[tuple[tuple[str, str], Call, Attempt]] = []
+        self.looking: list[tuple[tuple[str, str], Call, Decision]] = []
+        self.seen: list[tuple[tuple[str, str], rml.Effect]] = []
         self.answer: bool | None = None
         self.end: BaseException | str = "value"
         self.handlers = {
@@ -213,16 +218,47 @@ class EffectMachine(RuleBasedStateMachine):
 
     @rule(slot=PLACES)
     def begin(self, slot: int) -> None:
-        """A worker begins, and is left to itself."""
-        place = self.slots[slot]
+        """A worker begins without having looked, and is left to itself."""
+        self.begin_by(self.slots[slot], self.worker(slot))
+
+    def worker(self, slot: int) -> Call:
+        """Return a call that has done nothing yet."""
+        operation, key = self.slots[slot]
+        return start(_operations[operation], self.ledger, {"key": key, "amount": 1})
+
+    def begin_by(self, place: tuple[str, str], call: Call) -> None:
+        """Have a worker begin, if the model lets it."""
         model, moment = self.models[place], self.clock.now()
-        call = start(_operations[place[0]], self.ledger, {"key": place[1], "amount": 1})
         begun = call.begin()
         assert model.may_run(moment) == isinstance(begun, Attempt)
         if isinstance(begun, Attempt):
             model.began(begun, moment)
             self.check_attempt(model, begun)
             self.running.append((place, call, begun))
+
+    @rule(slot=PLACES)
+    def look(self, slot: int) -> None:
+        """A worker has looked what it may do; before it does so, anything may happen."""
+        place, call = self.slots[slot], self.worker(slot)
+        model, moment = self.models[place], self.clock.now()
+        decision = call.look()
+        assert model.may_run(moment) == isinstance(decision, Run)
+        lost = model.state == "in_flight" and model.now(moment) == "in_doubt"
+        assert lost == isinstance(decision, Doubt)
+        assert (model.state == "done" and model.value is not None) == isinstance(decision, Replay)
+        self.looking.append((place, call, decision))
+
+    @precondition(lambda self: self.looking)
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        """It goes on by what it saw, and the commit decides anew."""
+        index = data.draw(st.integers(0, len(self.looking) - 1))
+        place, call, decision = self.looking.pop(index)
+        if isinstance(decision, Run):
+            self.begin_by(place, call)
+        elif isinstance(decision, Doubt):
+            call.doubt()
+            self.models[place].doubted(self.clock.now())
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), how=HOW)
@@ -267,6 +303,40 @@ class EffectMachine(RuleBasedStateMachine):
             else:
                 with pytest.raises(rml.NotInDoubtError):
                     self.ledger.resolve(effect.id, happened=happened, by="ada", reason="s")
+
+    @rule(slot=PLACES)
+    def see(self, slot: int) -> None:
+        """A person sees where an effect stands, and thinks about it."""
+        operation, key = self.slots[slot]
+        for effect in self.ledger.effects(operation=operation, key=key):
+            self.seen.append((self.slots[slot], effect))
+
+    @precondition(lambda self: self.seen)
+    @rule(data=st.data(), happened=st.booleans())
+    def decide_about_what_was_seen(self, data: st.DataObject, happened: bool) -> None:
+        """Refused when there is no doubt about it, or anything was recorded of it since."""
+        place, effect = self.seen.pop(data.draw(st.integers(0, len(self.seen) - 1)))
+        model = self.models[place]
+        told = [e for e in self.ledger.entries(effect=effect.id) if e.kind[:7] == "effect."]
+        same, doubtful = len(told) == effect.version, model.now(self.clock.now()) == "in_doubt"
+        decision = {"happened": happened, "by": "ada", "reason": "s", "version": effect.version}
+        if same and doubtful:
+            self.ledger.resolve(effect.id, **decision)
+            model.decided(happened=happened, value=None)
+        else:
+            expected = rml.EffectChangedError if doubtful else rml.NotInDoubtError
+            with pytest.raises(expected):
+                self.ledger.resolve(effect.id, **decision)
+
+    @rule(slot=PLACES)
+    def erase(self, slot: int) -> None:
+        """What it gave back is erased: it stays done, and nothing can be given again."""
+        operation, key = self.slots[slot]
+        model = self.models[operation, key]
+        if model.state == "done" and model.value is not None:
+            (effect,) = self.ledger.effects(operation=operation, key=key)
+            self.ledger.erase(effect.id, ["rml.result"], by="bob", reason="asked to")
+            model.value = None
 
     @rule(answer=st.sampled_from([True, False, None]))
     def reconcile(self, answer: bool | None) -> None:
@@ -341,6 +411,7 @@ class SqliteEffectMachine(EffectMachine):
     def reopen(self) -> None:
         """Another process takes over; its workers of before are gone."""
         self.running.clear()
+        self.looking.clear()
         self.ledger.close()
         self.ledger = self.open()
 

@@ -9,7 +9,7 @@ import pytest
 from tampering.attacks import ROWS, Attack
 from tampering.attacks_on_rml import ATTACKS
 from tampering.ledgers import LEDGERS, OurLedger
-from tampering.matrix import CATCHES, Found, results
+from tampering.matrix import CATCHES, REMARKED, Found, results
 
 import rml
 
@@ -25,6 +25,8 @@ REWRITES = {
     "all entries deleted, every hash recomputed": "signed",
     "personal value forged with its commitment, every hash recomputed": "signed",
 }
+# Clocks do go wrong, so nobody is accused.
+REMARKS = "entry appended with a clock set back"
 
 
 def found(level: str) -> dict[str, tuple[str, Found | None]]:
@@ -33,7 +35,11 @@ def found(level: str) -> dict[str, tuple[str, Found | None]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack",
+    [attack for attack in ATTACKS if attack.name != REMARKS],
+    ids=lambda attack: attack.name,
+)
 def test_an_attack_is_caught_from_its_level_on(attack: Attack, level: str) -> None:
     """Below that level it is not caught, and the page says so."""
     lowest = LEVELS.index(REWRITES.get(attack.name, "consistent"))
@@ -41,9 +47,19 @@ def test_an_attack_is_caught_from_its_level_on(attack: Attack, level: str) -> No
     assert (LEVELS.index(level) >= lowest) == (found(level)[attack.name][0] in CATCHES)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_clock_that_was_set_back_is_remarked(level: str) -> None:
+    """At every level, and no other attack is."""
+    assert [REMARKS] == [name for name, (word, _) in found(level).items() if word == REMARKED]
+
+
 @pytest.mark.parametrize(
     "attack",
-    [attack for attack in ATTACKS if attack.first is not None and attack.name not in REWRITES],
+    [
+        attack
+        for attack in ATTACKS
+        if attack.first is not None and attack.name not in {*REWRITES, REMARKS}
+    ],
     ids=lambda attack: attack.name,
 )
 def test_the_first_bad_entry_is_named(attack: Attack) -> None:

@@ -307,8 +307,14 @@ def cases_are_worked(ledger: rml.Ledger) -> None:
     assert_type(case.act("refund", by="Ada", corrections=["ef_1"]), rml.Receipt)
     assert_type(case.learn(by="Ada", technical=["a key"]), rml.Receipt)
     assert_type(case.move(rml.CaseStatus.MONITORING, by="Ada", reason="quiet"), rml.Receipt)
-    assert_type(case.downscope("RML2", by="Ada", reason="less"), rml.Receipt)
-    assert_type(case.close(by="Ada"), rml.Receipt)
+    assert_type(case.downscope("RML2", by="Ada", reason="less", evidence="Q-7"), rml.Receipt)
+    assert_type(case.take("commander", by="Ada"), rml.Receipt)
+    assert_type(case.take(rml.Role.SCRIBE, by="Ada"), rml.Receipt)
+    assert_type(case.confirm("resolution", by="Ada", evidence="Q-7"), rml.Receipt)
+    assert_type(case.close(by="Ada", override="the book ends here"), rml.Receipt)
+    assert_type(case.remarks, list[rml.Remark])
+    assert_type(case.metrics, rml.CaseMetrics)
+    assert_type(book.metrics(), rml.BookMetrics)
     case.contain("off", "Ada", "flag_off")  # type: ignore[call-arg]
 
 

@@ -25,6 +25,7 @@ from protected import the_effect
 
 import rml
 from rml.attempt import VALUES_MAX, was_about_another
+from rml.judgement import happened_of, never_left
 
 KEY = "rml-0123456789abcdef-1"
 Send = Callable[[str, str], object]
@@ -217,3 +218,54 @@ def test_the_charge_that_is_refused_itself_runs_again(
     assert rml.EffectState.NOT_DONE is the_effect(ledger).state
     call()
     assert 1 == no_then_yes.effects
+
+
+@pytest.mark.parametrize("send", EVERY_CLIENT, ids=lambda send: send.__name__)
+def test_what_never_arrived_is_told_from_what_was_refused(send: Send, serve: Serve) -> None:
+    """After a refusal the other side may know the key, and would refuse it again."""
+    no = serve(after_reading(answering(422)))
+    with refusing() as nobody:
+        unsent, refused = failure(send, nobody, KEY), failure(send, no.url, KEY)
+
+    assert (happened_of(unsent) is False) == never_left(unsent)
+    assert not never_left(refused)
+
+
+def test_the_key_stays_until_somebody_has_answered(serve: Serve, ledger: rml.Ledger) -> None:
+    """What did not arrive is sent again as the same request; what was refused, as another."""
+    bank = serve(after_reading(answering(422)), after_reading(answering(200), effect=True))
+    urls, keys = [bank.url, bank.url], []
+
+    @rml.idempotent("payment.charge", key="payment_id", provider_idempotent=True)
+    def charge(payment_id: str) -> None:
+        keys.append(rml.current_effect().provider_key)
+        by_httpx(urls.pop(), keys[-1])
+
+    with refusing() as nobody:
+        urls.append(nobody)
+        for error in (httpx.ConnectError, httpx.HTTPStatusError):
+            with pytest.raises(error):
+                charge("pay-1")
+    charge("pay-1")
+    assert keys[0] == keys[1] != keys[2]
+    assert rml.EffectState.DONE is the_effect(ledger).state
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        rml.DialogError("declined", happened=False),
+        ExceptionGroup("several", [ConnectionRefusedError()]),
+        ValueError("a bug"),
+    ],
+)
+def test_what_is_not_known_to_be_unsent_may_have_arrived(error: Exception) -> None:
+    """Whoever states that nothing happened may have it from the other side."""
+    assert not never_left(error)
+
+
+def test_an_error_of_ours_is_as_far_as_what_it_was_raised_from() -> None:
+    """If it states nothing itself."""
+    lost = rml.DialogError("the bank cannot be reached")
+    lost.__cause__ = ConnectionRefusedError()
+    assert never_left(lost)

@@ -17,21 +17,26 @@ import click
 
 from rml.cli.backup import backup
 from rml.cli.bundle import verify_bundle
-from rml.cli.cases import case, cases
+from rml.cli.case import case
+from rml.cli.cases import cases
 from rml.cli.checkpoint import checkpoint
+from rml.cli.copy import copy
 from rml.cli.demo import demo
 from rml.cli.doctor import doctor
 from rml.cli.effects import effects
 from rml.cli.ending import end
 from rml.cli.erase import erase
 from rml.cli.export import export
+from rml.cli.init import init
 from rml.cli.keygen import keygen
+from rml.cli.lever import lever
 from rml.cli.lint import lint
 from rml.cli.output import examples
 from rml.cli.pending import pending
 from rml.cli.place import ledger_option
 from rml.cli.prove import prove
 from rml.cli.prune import prune
+from rml.cli.reconcile import reconcile
 from rml.cli.resolve import resolve
 from rml.cli.show import show
 from rml.cli.tail import tail
@@ -93,7 +98,8 @@ def main(context: click.Context) -> None:
 
 
 for _command in (
-    *(demo, verify, tail, show, effects, resolve, pending, erase, prune, cases, case),
-    *(keygen, checkpoint, prove, export, verify_bundle, backup, doctor, lint),
+    *(demo, verify, tail, show, effects, reconcile, resolve, pending, erase, prune),
+    *(lever, cases, case),
+    *(keygen, checkpoint, prove, export, verify_bundle, backup, init, copy, doctor, lint),
 ):
     main.add_command(_command)

@@ -40,7 +40,7 @@ def backup(context: click.Context, *, words: Sequence[str], overwrite: bool, as_
     if len(words) == PLACES_MAX:
         name_ledger(context, words[0])
     file = Path(words[-1])
-    with opened_ledger() as ledger, _bars() as progress:
+    with opened_ledger() as ledger, bars() as progress:
         found = ledger.backup(file, overwrite=overwrite, progress=progress)
     if as_json:
         say_json({"file": str(file), **found.to_dict()})
@@ -58,7 +58,7 @@ def backup(context: click.Context, *, words: Sequence[str], overwrite: bool, as_
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
+def bars() -> Iterator[Callable[[str, int, int], None]]:
     """Lend what shows each step with a bar of its own."""
     with ExitStack() as bars:
         shown: dict[str, Callable[[int, int], None] | None] = {}

@@ -1,41 +1,36 @@
-"""`rml cases` and `rml case`: the casebook, and one case of it."""
+"""`rml cases`: the casebook, and how long its cases took."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
-from rml.cli.effects import way_out
+from rml.cli.casework import by_option, moment_option
 from rml.cli.ending import FINE
-from rml.cli.output import (
-    examples,
-    fields,
-    json_option,
-    moment,
-    say,
-    say_bytes,
-    say_json,
-    table,
-    wrapped,
-)
+from rml.cli.output import clean, examples, fields, json_option, moment, say, say_json, span, table
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import case_shape
-from rml.effect.state import Effect, EffectState
-from rml.incident import standing
-from rml.incident.casefile import CaseStatus
+from rml.incident.pages.casefile import CaseStatus
 from rml.incident.projection import Projection
 from rml.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from rml.incident.casebook import Casebook
+    from rml.incident.command.postmortem import PostmortemDue
+    from rml.incident.metrics import BookMetrics
+    from rml.ledger.draft import Receipt
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog=examples(
         "rml cases --ledger payments.db",
         "rml cases --open --json | jq -r '.[].id'",
-    )
+        "rml cases metrics",
+    ),
 )
 @click.option(
     "--status",
@@ -44,59 +39,101 @@ if TYPE_CHECKING:
     help=f"Only cases of this status: {', '.join(CaseStatus)}.",
 )
 @click.option("--open", "only_open", is_flag=True, help="Only cases that are not closed.")
+@click.option("--private", is_flag=True, help="Also those that are kept private.")
 @ledger_option
 @json_option
-def cases(*, status: str | None, only_open: bool, as_json: bool) -> int:
-    """List the cases, oldest first."""
+@click.pass_context
+def cases(
+    context: click.Context, *, status: str | None, only_open: bool, private: bool, as_json: bool
+) -> int:
+    """List the cases, oldest first; private ones only with --private."""
+    if context.invoked_subcommand is not None:
+        return FINE
     wanted = None if status is None else CaseStatus(status)
     with opened_ledger() as ledger:
-        book = _book(ledger).cases(status=wanted, open=True if only_open else None)
-        found = [case.read() for case in book]
+        book = _book(ledger).cases(
+            status=wanted, open=True if only_open else None, private=None if private else False
+        )
+        found = [(case.read(), case.postmortem_due) for case in book]
     if as_json:
-        say_json([case_shape(read) for read in found])
+        say_json([case_shape(read, owed) for read, owed in found])
     else:
         say(_table(found) if found else "no cases")
     return FINE
 
 
-@click.command(
-    epilog=examples(
-        "rml case INC-2026-0001 --ledger payments.db",
-        "rml case INC-2026-0001 --yaml > INC-2026-0001.yaml",
-    )
+@cases.command(
+    "metrics",
+    epilog=examples("rml cases metrics --since 2026-10-01T00:00:00Z", "rml cases metrics --json"),
 )
-@click.argument("incident")
-@click.option("--yaml", "as_yaml", is_flag=True, help="Print the case file and nothing else.")
+@moment_option("--since", "Only cases that were opened then or later.")
+@moment_option("--until", "Only cases that were opened before.")
 @ledger_option
 @json_option
-def case(*, incident: str, as_yaml: bool, as_json: bool) -> int:
-    """Show a case, or print its case file."""
-    if as_yaml and as_json:
-        raise click.UsageError("--yaml and --json are two formats; choose one")
-    wanted = incident.strip().upper()
+def book_metrics(*, since: datetime | None, until: datetime | None, as_json: bool) -> int:
+    """Say how long the cases took, recomputed from their entries."""
     with opened_ledger() as ledger:
-        if as_yaml:
-            say_bytes(_book(ledger)[wanted].to_yaml().encode())
-        else:
-            show_case(ledger, wanted, as_json=as_json)
+        found = _book(ledger).metrics(since=since, until=until)
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        say(_spreads(found))
     return FINE
 
 
-def show_case(ledger: Ledger, incident: str, *, as_json: bool) -> None:
-    """Print one case.
+@cases.command("known-good", epilog=examples("rml cases known-good 'shop 1.4.2' --by ci"))
+@click.argument("artifact")
+@by_option
+@ledger_option
+@json_option
+def known_good(*, artifact: str, by: str, as_json: bool) -> int:
+    """Register what can be rolled back to; the one registered last is meant."""
+    with opened_ledger() as ledger:
+        return _registered(_book(ledger).known_good(artifact, by=by), artifact, as_json=as_json)
 
-    Raises:
-        UnknownIdError: there is none.
-    """
-    shown = _book(ledger)[incident]
-    read, missing = shown.read(), list(shown.missing())
-    effects = [effect for effect in map(ledger.look, read.effects) if effect is not None]
+
+@cases.command(
+    "migration",
+    epilog=examples(
+        "rml cases migration 0042 --reversible --by ci",
+        "rml cases migration 0043 --irreversible --by ci",
+    ),
+)
+@click.argument("name")
+@click.option("--reversible/--irreversible", required=True, help="Whether it can be reversed.")
+@by_option
+@ledger_option
+@json_option
+def migration(*, name: str, reversible: bool, by: str, as_json: bool) -> int:
+    """Register a migration of data, and whether it was authored so that it can be reversed."""
+    with opened_ledger() as ledger:
+        receipt = _book(ledger).migration(name, reversible=reversible, by=by)
+        return _registered(receipt, name, as_json=as_json)
+
+
+def _registered(receipt: Receipt, what: str, *, as_json: bool) -> int:
     if as_json:
-        document = {"type": "case", **case_shape(read), "missing": missing}
-        say_json({**document, "effects": list(read.effects), "file": read.file.to_dict()})
+        say_json({"registered": what, **attrs.asdict(receipt)})
     else:
-        lines = [*_head(read), *_timeline(read), *_decisions(read), *_effects(effects)]
-        say([*lines, *_lessons(read), *_missing(missing)])
+        say(clean(f"registered {what} (entry {receipt.index}, {receipt.id})"))
+    return FINE
+
+
+def _spreads(found: BookMetrics) -> list[str]:
+    rows = [
+        [name, str(one.known), span(one.median), span(one.p90)]
+        for name, one in (*found.intervals.items(), *found.phases.items())
+    ]
+    reopened = "unknown" if found.reopen_rate is None else f"{found.reopen_rate:.0%}"
+    beside = [
+        ("cases", found.cases),
+        ("reopened", reopened),
+        ("written afterwards", f"{found.late_share:.0%}"),
+        ("scoped down", found.downscoped),
+        ("changes", f"{found.changes}, {found.changes_done} done, {found.changes_late} late"),
+        *((f"lesson, {n} times", text) for text, n in found.repeated_lessons.items()),
+    ]
+    return [*table(["WHAT", ">CASES", ">MEDIAN", ">P90"], rows), "", *fields(beside)]
 
 
 def _book(ledger: Ledger) -> Casebook:
@@ -105,9 +142,12 @@ def _book(ledger: Ledger) -> Casebook:
     return Casebook(ledger)
 
 
-def _table(found: list[Projection]) -> list[str]:
+def _table(found: list[tuple[Projection, PostmortemDue | None]]) -> list[str]:
     heads = ["INCIDENT", "STATUS", "PHASE", "WORLD", "OPENED (UTC)", ">SIGNALS"]
-    return table(heads, map(_cells, found), [read.file.title for read in found], painted=1)
+    notes = [
+        read.file.title if owed is None else f"{read.file.title} ({owed})" for read, owed in found
+    ]
+    return table(heads, [_cells(read) for read, _ in found], notes, painted=1)
 
 
 def _cells(read: Projection) -> list[str]:
@@ -120,67 +160,3 @@ def _cells(read: Projection) -> list[str]:
         moment(read.opened_at),
         str(read.count),
     ]
-
-
-def _head(read: Projection) -> list[str]:
-    file = read.file
-    severity = file.classification.severity
-    stands = [
-        ("status", file.status.value),
-        ("phase", read.phase.value),
-        ("world", file.rml_world.value),
-        ("severity", None if severity is None else str(severity)),
-        ("opened at", f"{moment(read.opened_at)} UTC"),
-        ("signals", read.count),
-        ("done", ", ".join(read.steps)),
-        *_next(read),
-    ]
-    return [*wrapped(f"{file.incident_id}  {file.title}", "", "    "), "", *fields(stands)]
-
-
-def _next(read: Projection) -> list[tuple[str, object]]:
-    """Return what comes next and who must act, or who closed it."""
-    if read.closed is not None:
-        who = read.closed.actor or "nobody named"
-        return [("closed", f"closed by {who} at {moment(read.closed.recorded_at)} UTC")]
-    rows = dict(standing.rows(read, ()))
-    return [(name, rows.get(name)) for name in ("next", "who")]
-
-
-def _decisions(read: Projection) -> list[str]:
-    deciders = [(who.role, who.name) for who in read.file.decisions.decided_by]
-    return ["", "Decided by", *fields(deciders, indent="  ")] if deciders else []
-
-
-def _lessons(read: Projection) -> list[str]:
-    learned = read.file.lessons_learned
-    lists = (
-        ("technical", learned.technical),
-        ("process", learned.process),
-        ("governance", learned.governance),
-    )
-    lessons = [(name, lesson) for name, several in lists for lesson in several]
-    return ["", "Lessons", *fields(lessons, indent="  ")] if lessons else []
-
-
-def _timeline(read: Projection) -> list[str]:
-    lines = ["", "Timeline (UTC)"]
-    for event in read.file.timeline:
-        begin = f"  {moment(event.at)}  {event.world.value}  "
-        lines += wrapped(f"{event.type}: {event.detail}", begin, " " * len(begin))
-    return lines
-
-
-def _effects(effects: list[Effect]) -> list[str]:
-    rows = [[e.state.value, e.id, f"{e.operation} {e.key}"] for e in effects]
-    if not rows:
-        return []
-    shown = ["", "Effects", *table(["STATE", "EFFECT", "WHAT"], rows, painted=0, indent="  ")]
-    return shown + way_out([e for e in effects if e.state is EffectState.IN_DOUBT])
-
-
-def _missing(missing: list[str]) -> list[str]:
-    if not missing:
-        return []
-    lines = ["", "Missing before it can be closed"]
-    return lines + [line for need in missing for line in wrapped(need, "  - ", "    ")]

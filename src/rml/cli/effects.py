@@ -112,11 +112,13 @@ def way_out(doubtful: list[Effect]) -> list[str]:
     """Return how the doubt of effects is ended; nothing for none."""
     if not doubtful:
         return []
-    one = doubtful[0].id if len(doubtful) == 1 else "ID"
+    which = "ID --version N"
+    if len(doubtful) == 1:
+        which = f"{doubtful[0].id} --version {doubtful[0].version}"
     hint = f"Nobody knows whether {'it' if len(doubtful) == 1 else 'they'} happened. Once you do:"
     lines = ["", *wrapped(hint, "", "")]
-    lines.append(f"  rml resolve {one} --did-not-happen --by NAME --reason TEXT")
-    lines.append(f"  rml resolve {one} --happened --result JSON --by NAME --reason TEXT")
+    lines.append(f"  rml resolve {which} --did-not-happen --by NAME --reason TEXT")
+    lines.append(f"  rml resolve {which} --happened --result JSON --by NAME --reason TEXT")
     return lines
 
 
@@ -134,6 +136,7 @@ def _note(effect: Effect) -> str:
         effect.operation,
         clean(effect.key),
         f"scope={effect.scope}" if effect.scope else "",
+        f"version {effect.version}" if effect.state is EffectState.IN_DOUBT else "",
         effect.incident or _no_incident(effect),
         assignments(effect.facts.items()),
     ]
@@ -144,4 +147,4 @@ def _no_incident(effect: Effect) -> str:
     """Say why a doubt has no incident: only a process that has handlers opens one."""
     if effect.state is not EffectState.IN_DOUBT:
         return ""
-    return "(no incident yet: run rml.reconcile() in the service)"
+    return "(no incident yet: run rml reconcile)"

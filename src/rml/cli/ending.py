@@ -36,6 +36,7 @@ def end(run: Callable[[], object]) -> int:
         return FINE
     except KeyboardInterrupt:
         drop_output()
+        _say("rml: interrupted")
         return INTERRUPTED
     return status
 

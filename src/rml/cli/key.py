@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from rml.error import InvalidInputError
+from rml.files import read_file
 from rml.redact import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,11 +36,11 @@ def read_signer(path: Path) -> Secret[str]:
         InvalidInputError: the file cannot be read, or is no key's; the message shows none of it.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(KEY_BYTES_MAX + 1).decode("utf-8-sig")
+        data = read_file(path, KEY_BYTES_MAX)
+        text = None if data is None else data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InvalidInputError(f"the key in {path} cannot be read: {reason}") from None
-    if len(text) > KEY_BYTES_MAX:
-        raise InvalidInputError(f"{path} holds no signer key: it is too long for one")
+    if text is None:
+        raise InvalidInputError(f"{path} holds no signer key: it is no file, or too long for one")
     return Secret(text)

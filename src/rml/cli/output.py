@@ -14,7 +14,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
@@ -86,6 +86,16 @@ def word(value: object) -> str:
 def moment(at: datetime) -> str:
     """Return a time for a table: UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(value: timedelta | None) -> str:
+    """Return a duration for a table: ``1d 02:03:04``, or nothing where it is not known."""
+    if value is None:
+        return "-"
+    sign, seconds = ("-" if value < timedelta(0) else ""), int(abs(value).total_seconds())
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{sign}{days}d {clock}" if days else f"{sign}{clock}"
 
 
 def paint(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -57,6 +57,8 @@ def prune(
     In a terminal it asks first; a script says --yes. Exit status 2: nothing was pruned, or the
     ledger was busy before all of it was.
     """
+    if before is not None and before > datetime.now(UTC):
+        raise click.UsageError(f"--before {moment(before)} UTC is yet to come")
     if before is not None and below is None:
         edge: datetime | int = before
         where = f"recorded before {moment(before)} UTC"

@@ -30,7 +30,8 @@ def removal_page(done: Removal, verb: str, kept: str) -> list[str]:
     """Return what was removed, and what has not ended and kept something."""
     fields = f"{done.fields} field{'' if done.fields == 1 else 's'}"
     entries = f"{done.entries} entr{'y' if done.entries == 1 else 'ies'}"
-    lines = [f"{verb} {fields} of {entries}"]
+    gone = f"{verb} {fields} of {entries}"
+    lines = [gone if done.fields else f"nothing was left to be {verb}"]
     if done.kept:
         why = f"Not ended yet, so {kept}; run this again when they have:"
         lines += [*wrapped(why, "", ""), *(f"  {name}" for name in done.kept)]

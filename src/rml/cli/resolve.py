@@ -16,12 +16,20 @@ from rml.error import InvalidInputError
 
 @click.command(
     epilog=examples(
-        'rml resolve ef_... --happened --by ada --reason "charge ch_42 is there" \\',
-        """    --result '{"charge_id": "ch_42"}'""",
-        'rml resolve ef_... --did-not-happen --by ada --reason "no such charge"',
+        "rml resolve ef_... --version 2 --happened \\",
+        """    --result '{"charge_id": "ch_42"}' --by ada --reason "it is there\"""",
+        "rml resolve ef_... --version 2 --did-not-happen \\",
+        '    --by ada --reason "no such charge"',
     )
 )
 @click.argument("effect_id")
+@click.option(
+    "--version",
+    metavar="N",
+    type=click.IntRange(min=1),
+    required=True,
+    help="The version of it that you looked at, as rml effects and rml show say it.",
+)
 @click.option("--happened", is_flag=True, help="It took place, and will not be done again.")
 @click.option(
     "--did-not-happen", is_flag=True, help="It did not, and the next call with its key does it."
@@ -44,6 +52,7 @@ from rml.error import InvalidInputError
 def resolve(
     *,
     effect_id: str,
+    version: int,
     happened: bool,
     did_not_happen: bool,
     by: str,
@@ -53,6 +62,9 @@ def resolve(
     as_json: bool,
 ) -> int:
     """Decide whether an effect in doubt happened, on the record.
+
+    Look at it first (rml show) and give its version: if anything has been recorded of it since,
+    such as a late report, nothing is decided.
 
     If it happened, say what its handler would have returned (--result), or that nobody can
     (--no-result). The result is recorded as plain JSON data: this command does not know the
@@ -72,7 +84,12 @@ def resolve(
         )
     with opened_ledger() as ledger:
         effect = ledger.resolve(
-            effect_id.strip().lower(), happened=happened, by=by, reason=reason, **given
+            effect_id.strip().lower(),
+            version=version,
+            happened=happened,
+            by=by,
+            reason=reason,
+            **given,
         )
     if as_json:
         say_json(effect_shape(effect))

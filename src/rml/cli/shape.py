@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rml.effect.reconcile import Reconciliation
+from rml.effect.saga_state import Saga
 from rml.effect.state import Effect
+from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.projection import Projection
 from rml.ledger.entry import Entry
 
@@ -30,6 +33,7 @@ def effect_shape(effect: Effect) -> dict[str, Any]:
         "provider_key": effect.provider_key,
         "state": effect.state.value,
         "attempt": effect.attempt,
+        "version": effect.version,
         "world": effect.world.value,
         "started_at": effect.started_at,
         "recorded_at": effect.recorded_at,
@@ -43,8 +47,41 @@ def effect_shape(effect: Effect) -> dict[str, Any]:
     }
 
 
-def case_shape(read: Projection) -> dict[str, Any]:
-    """Return where a case stands, without its page."""
+def saga_shape(saga: Saga) -> dict[str, Any]:
+    """Return a saga, with its steps and what undoes them."""
+    return {
+        "id": saga.id,
+        "operation": saga.operation,
+        "scope": saga.scope,
+        "key": saga.key,
+        "state": saga.state.value,
+        "started_at": saga.started_at,
+        "recorded_at": saga.recorded_at,
+        "correlation": saga.correlation,
+        "incident": saga.incident,
+        "error": saga.error,
+        "steps": [
+            {
+                "effect": effect_shape(step.effect),
+                "compensator": step.compensator,
+                "undo": None if step.undo is None else effect_shape(step.undo),
+            }
+            for step in saga.steps
+        ],
+    }
+
+
+def reconciliation_shape(reconciliation: Reconciliation) -> dict[str, Any]:
+    """Return what came of reconciling one effect."""
+    return {
+        "happened": reconciliation.happened,
+        "why": reconciliation.why,
+        "effect": effect_shape(reconciliation.effect),
+    }
+
+
+def case_shape(read: Projection, owed: PostmortemDue | None) -> dict[str, Any]:
+    """Return where a case stands and the postmortem that it owes, without its page."""
     return {
         "id": read.file.incident_id,
         "title": read.file.title,
@@ -54,4 +91,6 @@ def case_shape(read: Projection) -> dict[str, Any]:
         "world": read.file.rml_world.value,
         "opened_at": read.opened_at,
         "count": read.count,
+        "postmortem_due": None if owed is None else str(owed.due),
+        "postmortem_overdue": owed is not None and owed.overdue,
     }

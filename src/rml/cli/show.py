@@ -1,4 +1,4 @@
-"""`rml show`: everything that is known about one entry, effect or incident."""
+"""`rml show`: everything that is known about one entry, effect, saga, incident or request."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from typing import Final
 import attrs
 import click
 
-from rml.cli.cases import show_case
+from rml.cli.case import show_case
 from rml.cli.effects import effect_page, way_out
 from rml.cli.ending import FINE
 from rml.cli.output import examples, fields, json_option, moment, paint, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
+from rml.cli.sagas import show_saga
 from rml.cli.shape import effect_shape, entry_shape
 from rml.cli.tail import entry_table
 from rml.effect.state import Effect, EffectState
 from rml.error import InvalidInputError
+from rml.incident.casebook import Casebook
 from rml.ledger.entry import COLUMNS, Entry
 from rml.ledger.erasures.erasure import Erased
+from rml.ledger.erasures.retention import ERASED
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
 
 _PLACE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _EFFECT: Final = re.compile(r"ef_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
+_SAGA: Final = re.compile(r"sg_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 _ENTRY: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
-_NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) or key, no incident's (INC-...)"
+_NO_ID: Final = (
+    "is no entry's id or place, no effect's id (ef_...) or key, no saga's (sg_...), "
+    "no incident's (INC-...), no request's"
+)
 
 
 @click.command(
@@ -43,17 +50,18 @@ _NO_ID: Final = "is no entry's id or place, no effect's id (ef_...) or key, no i
 @ledger_option
 @json_option
 def show(*, id_: str, as_json: bool) -> int:
-    """Show one entry, effect or incident.
+    """Show one entry, effect, saga, incident or request.
 
     ID is an entry's id or its place (the number that `rml tail` shows), an effect's id (ef_...),
-    an incident's (INC-2026-0001), or, if it is none of these, an effect's key (pay-202); several
-    effects of one key are listed.
+    a saga's (sg_...), an incident's (INC-2026-0001), or, if it is none of these, an effect's key
+    (pay-202); several effects of one key are listed. A request's correlation id comes last.
     """
     with opened_ledger() as ledger:
         try:
             _show_named(ledger, id_, as_json=as_json)
         except UnknownIdError:
-            if not _show_key(ledger, id_, as_json=as_json):
+            ways = (_show_key, _show_request)
+            if not any(show_it(ledger, id_, as_json=as_json) for show_it in ways):
                 raise
     return FINE
 
@@ -65,6 +73,8 @@ def _show_named(ledger: Ledger, id_: str, *, as_json: bool) -> None:
         _show_entry(ledger, ledger.entry(id_.lower()), as_json=as_json)
     elif _EFFECT.fullmatch(id_):
         _show_effect(ledger, ledger.effect(id_.lower()), as_json=as_json)
+    elif _SAGA.fullmatch(id_):
+        show_saga(ledger, id_.lower(), as_json=as_json)
     elif id_.upper().startswith("INC-"):
         show_case(ledger, id_.upper(), as_json=as_json)
     else:
@@ -84,6 +94,28 @@ def _show_key(ledger: Ledger, key: str, *, as_json: bool) -> bool:
     elif found:
         say(effect_page(found))
     return bool(found)
+
+
+def _show_request(ledger: Ledger, correlation: str, *, as_json: bool) -> bool:
+    """Show what a request left behind; say whether it left anything."""
+    try:
+        trail = Casebook(ledger).trail(correlation)
+    except InvalidInputError:  # no correlation id can be like this
+        return False
+    if not trail.entries:
+        return False
+    if as_json:
+        document: dict[str, object] = {"type": "request", "correlation": correlation}
+        document["effects"] = [effect_shape(effect) for effect in trail.effects]
+        document["errors"] = [entry_shape(entry) for entry in trail.errors]
+        document["incidents"] = list(trail.incidents)
+        say_json({**document, "entries": [entry_shape(entry) for entry in trail.entries]})
+        return True
+    lines = fields([("request", correlation), ("incidents", ", ".join(trail.incidents) or None)])
+    if trail.effects:
+        lines += ["", "Effects", *effect_page(list(trail.effects))]
+    say([*lines, "", "Entries", *entry_table(trail.entries, indent="  ")])
+    return True
 
 
 def _entry_at(ledger: Ledger, index: int) -> Entry:
@@ -118,13 +150,16 @@ def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
         lines += fields(_all(_kept(entry, erasures)), indent="  ")
     if corrected_by:
         lines += ["", "Corrected by", *entry_table(corrected_by, indent="  ")]
+    if erased_by := list(ledger.entries(kind=ERASED, corrects=entry.id)):
+        lines += ["", "Erased by", *entry_table(erased_by, indent="  ")]
     say(lines)
 
 
 def _corrected_by(ledger: Ledger, entry: Entry) -> list[Entry]:
     """Return what names an entry as amended, and what corrects the effect that it belongs to."""
     later = [*ledger.entries(corrects=entry.id), *ledger.corrections(entry.id)]
-    return sorted({one.id: one for one in later}.values(), key=lambda one: one.index or 0)
+    found = {one.id: one for one in later if one.kind != ERASED}
+    return sorted(found.values(), key=lambda one: one.index or 0)
 
 
 def _kept(entry: Entry, erasures: Mapping[str, Erased]) -> dict[str, object]:
@@ -174,6 +209,7 @@ def _known(effect: Effect) -> list[tuple[str, object]]:
         ("key", effect.key),
         ("provider key", effect.provider_key),
         ("attempt", effect.attempt),
+        ("version", effect.version),
         ("world", effect.world.value),
         ("started at", effect.started_at),
         ("recorded at", effect.recorded_at),

@@ -39,7 +39,7 @@ from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
 
 # How many problems are printed; `--json` has all that were gathered.
 PROBLEMS_SHOWN_MAX: Final = 10
-_TRIGGER: Final = re.compile(r"((?:entries|tiles|meta|head)_(?:in_order|only_erased|no_[a-z]+)) is")
+_TRIGGER: Final = re.compile(r"(?:entries|tiles|meta|head)_(?:in_order|only_[a-z]+|no_[a-z]+) is m")
 
 
 @click.command(
@@ -158,7 +158,7 @@ def _page(place: str, found: Verification) -> list[str]:
 
 
 def _what(problem: Problem) -> str:
-    """Return what is wrong; of a trigger also that it is one, and what follows from that."""
+    """Return what is wrong; of a missing trigger also what follows from that."""
     if problem.code == "schema" and _TRIGGER.match(problem.detail):
         return f"the trigger {problem.detail}; what it guards is not guarded"
     return problem.detail

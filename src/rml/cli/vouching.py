@@ -13,6 +13,7 @@ from rml.cli.ending import NO
 from rml.cli.key import KEY_BYTES_MAX
 from rml.cli.output import clean
 from rml.error import InvalidInputError
+from rml.files import read_file
 from rml.ledger.anchors.anchor import Anchor
 from rml.ledger.anchors.file_anchor import FileAnchor
 from rml.ledger.anchors.witness import WitnessAnchor
@@ -94,13 +95,14 @@ def bytes_in(path: Path, bytes_max: int, what: str) -> bytes:
         InvalidInputError: the file cannot be read, or is too large to be what it should be.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(bytes_max + 1)
+        data = read_file(path, bytes_max)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidInputError(f"the {what} in {path} cannot be read: {reason}") from error
-    if len(data) > bytes_max:
-        raise InvalidInputError(f"{path} holds no {what}: it has more than {bytes_max} bytes")
+    if data is None:
+        raise InvalidInputError(
+            f"{path} holds no {what}: it is no file, or has more than {bytes_max} bytes"
+        )
     return data
 
 

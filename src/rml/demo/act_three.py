@@ -214,9 +214,15 @@ def _close(stage: Stage, first: ActOne, doubts: str) -> None:
     book = Casebook(stage.ledger)
     case = book[first.incident]
     case.act("feature_fix", by=SRE, world=rml.World.RML2, detail="Charges have idempotency keys")
+    seen = "the gateway's books and this ledger agree, and nothing new came for two hours"
+    case.confirm("resolution", "recovery", "stand_down", by=SRE, evidence=seen)
+    case.all_clear("Payments are on and every charge is right. Thank you all.", by=SRE)
     case.close(by=SRE)
     book[doubts].downscope(
-        to=rml.World.RML2, by=SRE, reason="every doubt is settled, and nobody was charged twice"
+        to=rml.World.RML2,
+        by=SRE,
+        reason="every doubt is settled, and nobody was charged twice",
+        evidence="the gateway's books: one charge for each payment",
     )
     stage.tell(
         f"{case.id} is closed. {doubts} was RML3 while nobody knew; it is scoped down to "

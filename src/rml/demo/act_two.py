@@ -18,7 +18,8 @@ from rml.demo.shop import (
 from rml.demo.stage import Stage
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
-from rml.incident.casefile import CaseFile, CaseStatus
+from rml.incident.closing import missing_for_close
+from rml.incident.pages.casefile import CaseFile, CaseStatus
 
 SRE: Final = "Mina Sato"
 BUSINESS: Final = "Tom Berg"
@@ -76,6 +77,7 @@ def _understand(stage: Stage, case: Case) -> None:
         by=SRE,
         severity="SEV-1",
         asset=("money",),
+        exposure=("money_moved", "customer_affected"),
         users=users,
         transactions=len(twice),
         query=QUERY,
@@ -160,13 +162,21 @@ def _learn(stage: Stage, case: Case) -> None:
         technical=["Charge under @rml.idempotent, with the payment's id as the key"],
         process=["A lost answer is not a temporary error: ask the gateway before charging again"],
         governance=["Legal and business are called when money was taken, not when it is explained"],
+        changes=[
+            {
+                "what": "Charge under @rml.idempotent",
+                "kind": "code",
+                "owner": SRE,
+                "due": "2026-06-02",
+            }
+        ],
     )
     case.move(CaseStatus.MONITORING, by=SRE, reason="refunded; payments are still off")
     stage.tell(
         f"Learn. A technical lesson, one of process, one of governance. The status is now "
         f"{case.status}: the case stays open until the change has been seen to work."
     )
-    stage.claim(not case.missing(), "nothing is missing on the page")
+    stage.claim(not missing_for_close(case.file), "nothing is missing on the page")
 
 
 def write_case_file(stage: Stage, incident: str) -> Path:

@@ -49,7 +49,7 @@ class Diagnosis:
     """One question with its answer, the evidence for it, and what to do unless it is yes.
 
     Attributes:
-        about: ``library``, ``machine``, ``file``, ``ledger`` or ``service``.
+        about: ``library``, ``machine``, ``file``, ``database``, ``ledger`` or ``service``.
         question: put so that yes is good.
         answer: yes, no or unknown.
         evidence: what was seen.
@@ -77,7 +77,7 @@ def _judged(
 # Libraries ----------------------------------------------------------------------------------------
 
 
-def wal_reset(version: tuple[int, ...], *, locks: bool | None) -> Diagnosis:
+def wal_reset(version: tuple[int, ...], *, locks: bool | None, shared: bool = False) -> Diagnosis:
     """Judge SQLite's WAL-reset defect.
 
     In SQLite 3.7.0 to 3.51.2, a checkpoint of one connection during the commit of another can lose
@@ -87,11 +87,15 @@ def wal_reset(version: tuple[int, ...], *, locks: bool | None) -> Diagnosis:
     Args:
         version: of the SQLite library in use.
         locks: whether the ledger's lock file excludes other writers; ``None`` if not seen.
+        shared: whether an application has tables of its own in the file; it takes no turns.
     """
     text = ".".join(map(str, version))
     if version >= _WAL_RESET_FIXED and version[:2] != _WAL_RESET_WITHDRAWN:
         evidence = f"SQLite {text} does not have it"
         locks = True
+    elif shared:
+        evidence = f"SQLite {text} has it; NOT kept away: an application, too, writes to the file"
+        locks = False
     else:
         guard = {
             True: "kept away: the ledger's lock file leaves one process at a time to checkpoint",

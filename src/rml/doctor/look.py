@@ -53,8 +53,12 @@ def examine(place: object = None) -> tuple[Diagnosis, ...]:
 
 def _answers(place: object, path: Path | None) -> Iterator[Diagnosis]:
     locks = None if path is None else _locks(path)
-    yield diagnosis.wal_reset(sqlite3.sqlite_version_info, locks=locks)
-    yield diagnosis.one_sqlite(name for name in _OTHER_SQLITES if name in sys.modules)
+    url = None if place is None else to_url(place)
+    in_postgres = url is not None and url.startswith("postgresql:")
+    if not in_postgres:
+        shared = path is not None and _is_shared(path)
+        yield diagnosis.wal_reset(sqlite3.sqlite_version_info, locks=locks, shared=shared)
+        yield diagnosis.one_sqlite(name for name in _OTHER_SQLITES if name in sys.modules)
     yield diagnosis.signing(_installed("cryptography"))
     if place is None:
         return
@@ -66,6 +70,8 @@ def _answers(place: object, path: Path | None) -> Iterator[Diagnosis]:
             if path is not None:
                 yield from _of_machine(path)
                 yield from _of_file(path, locks)
+            if in_postgres:
+                yield from _of_database(ledger.url)
             yield from _of_content(ledger)
     except InvalidInputError:
         raise
@@ -91,6 +97,12 @@ def _of_file(path: Path, locks: bool | None) -> Iterator[Diagnosis]:  # noqa: FB
         yield diagnosis.guarded(sqlite_file.schema_findings(connection))
 
 
+def _of_database(url: str) -> Iterator[Diagnosis]:
+    from rml.doctor import postgres
+
+    yield from postgres.examine(url)
+
+
 def _of_content(ledger: Ledger) -> Iterator[Diagnosis]:
     now = ledger.clock.now()
     newest = next(iter(ledger.entries(newest_first=True, limit=1)), None)
@@ -114,6 +126,15 @@ def _installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _is_shared(path: Path) -> bool:
+    """Say whether a ledger's file holds tables of an application; no, if it cannot be read."""
+    try:
+        with closing(sqlite_file.connect(path, create=False, wait=_WAIT_SECONDS)) as connection:
+            return sqlite_file.is_shared(connection)
+    except sqlite3.Error:
+        return False
 
 
 def _locks(path: Path) -> bool | None:

@@ -18,14 +18,16 @@ from rml.effect.call import (
     late,
     not_recorded,
     record_failure,
+    refuse_unawaited,
     refused,
     start,
 )
 from rml.effect.decide import NEVER_CALLED, Decision, Doubt, Refuse, Replay, Run
+from rml.effect.heartbeat import running
 from rml.effect.operation import Attempt, Operation, Outcome
 from rml.effect.request import binder
-from rml.incident.hook import Escalation
-from rml.incident.marks import note_begun
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import note_begun
 from rml.ledger.ledger import Ledger
 
 
@@ -53,10 +55,23 @@ def face(
                 continue
             if isinstance(decision, Refuse) or time.monotonic() >= deadline:
                 raise refused(decision)
-            await asyncio.sleep(pause)
+            await _rest(call, pause)
             pause = min(pause * 2, PAUSE_LONGEST_SECONDS)
 
     return wrapper
+
+
+async def _rest(call: Call, seconds: float) -> None:
+    """Sleep until the attempt in flight ends in this process, or some seconds have passed."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    with running.waking(call.asked.effect, wake), suppress(TimeoutError):
+        await asyncio.wait_for(ended.wait(), seconds)
 
 
 async def _doubt(call: Call) -> None:
@@ -96,10 +111,25 @@ async def _carry_out(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
+    try:
+        call.start(attempt, asyncio.get_running_loop().is_running)
+        return await _called(call, attempt, handler, args, kwargs)
+    finally:
+        running.end(attempt.id, attempt.owner)
+
+
+async def _called(
+    call: Call,
+    attempt: Attempt,
+    handler: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     token = attempts.set((*attempts.get(), attempt))
     note_begun(attempt.id)
     try:
         value = await handler(*args, **kwargs)
+        refuse_unawaited(call.operation, value)
     except BaseException as error:
         outcome = call.error_outcome(error, sent=attempt.may_have_sent(error))
         record = functools.partial(call.end, attempt, outcome)

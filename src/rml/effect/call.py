@@ -13,7 +13,7 @@ import attrs
 
 from rml.codec import DecodingError, EncodingError
 from rml.config import current_ledger
-from rml.effect.decide import DONE, Decision, Refuse, Replay, Run, decide, ending_of
+from rml.effect.decide import DONE, NEVER_CALLED, Decision, Refuse, Replay, Run, decide, ending_of
 from rml.effect.doubt import record_doubt
 from rml.effect.errors import (
     DefinitionError,
@@ -22,6 +22,7 @@ from rml.effect.errors import (
     OutcomeNotRecordedError,
     ResultUnavailableError,
 )
+from rml.effect.heartbeat import running
 from rml.effect.operation import (
     Attempt,
     Operation,
@@ -39,17 +40,22 @@ from rml.effect.saga_records import membership
 from rml.effect.state import replayed
 from rml.effect.values import from_typed, is_flat, to_typed
 from rml.error import InvalidInputError, RmlError
-from rml.incident.hook import Escalation
-from rml.incident.marks import mark_recorded
-from rml.incident.telling import tell
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import mark_recorded
+from rml.incident.signals.telling import tell
 from rml.ledger.argument import is_unrun
 from rml.ledger.draft import Draft
-from rml.ledger.errors import LimitError
+from rml.ledger.errors import AppendUnknownError, LimitError
 from rml.ledger.ledger import Ledger
+from rml.ledger.writing import LedgerWriting
 
 # How long a waiting duplicate sleeps between two looks, in seconds: first and longest.
 PAUSE_FIRST_SECONDS: Final = 0.005
 PAUSE_LONGEST_SECONDS: Final = 0.1
+
+# How many times as long as other writes that of an outcome waits for a busy ledger: an intent that
+# is not recorded costs one more call, an outcome that is not recorded costs somebody's decision.
+OUTCOME_PATIENCE: Final = 6
 
 _log = logging.getLogger("rml")
 attempts: ContextVar[tuple[Attempt, ...]] = ContextVar("rml_attempts", default=())
@@ -72,13 +78,19 @@ def current_effect() -> Attempt:
 
 @attrs.define(eq=False)
 class Call:
-    """What a call asks, and what has been decided so far."""
+    """What a call asks, and what has been decided so far.
+
+    Attributes:
+        writer: what intent and outcome are recorded with: the ledger itself, or the ledger in a
+            transaction of the application's own.
+    """
 
     operation: Operation
     ledger: Ledger
     arguments: Arguments
     asked: Request
     promised: Promise | None = None
+    writer: LedgerWriting = attrs.field(default=attrs.Factory(lambda c: c.ledger, takes_self=True))
 
     def look(self) -> Decision:
         """Decide from what is durable, without writing."""
@@ -88,20 +100,52 @@ class Call:
         kept = replayed(newest, self.asked.matches)
         if kept is not None:
             return Replay(kept[0])
-        return decide(self.ledger.look(self.asked.effect), self.asked, self.ledger.clock.now())
+        effect = self.ledger.look(self.asked.effect)
+        return decide(effect, self.asked, self.ledger.clock.now(), self.operation.retention)
 
     def begin(self) -> Decision | Attempt:
-        """Make the intent durable, unless somebody was faster."""
+        """Make the intent durable, unless somebody was faster, or a lever is pulled."""
         promised = self.promised = promise(self.operation, self.asked, self.arguments)
+        for guard in self.operation.guards:
+            guard.admit(self.ledger, self.asked.scope, promised.facts)
         member = membership(self.operation.name, len(attempts.get()))
+        begun: Decision | Attempt | None = None
 
         def work(draft: Draft) -> Decision | Attempt:
+            nonlocal begun
             begun = begin(draft, self.operation, promised)
-            if member is not None and isinstance(begun, Attempt):
+            if not isinstance(begun, Attempt):
+                return begun
+            for guard in self.operation.guards:
+                guard.admit_in(draft, self.ledger, self.asked.scope, promised.facts)
+            if member is not None:
                 member.join(draft, begun.id)
             return begun
 
-        return self.ledger.write(work)
+        try:
+            return self.writer.write(work)
+        except AppendUnknownError:
+            if isinstance(begun, Attempt):
+                self._take_back(begun, promised)
+            raise
+
+    def _take_back(self, attempt: Attempt, promised: Promise) -> None:
+        """Record an attempt as not done if its intent, of which nobody knows, is durable after all.
+
+        Its handler was never called. If nobody can look now, it is doubted once its lease is over.
+        """
+
+        def look_again(draft: Draft) -> None:
+            held = draft.lease(attempt.id)
+            if held is not None and held.owner == attempt.owner:
+                finish(draft, self.operation, attempt, promised, Outcome(NEVER_CALLED))
+
+        with suppress(RmlError):
+            self.ledger.write(look_again)
+
+    def start(self, attempt: Attempt, is_alive: Callable[[], bool]) -> None:
+        """Keep an attempt's lease while ``is_alive`` says so, until it is said to have ended."""
+        running.start(self.ledger, attempt.id, attempt.owner, self.operation.lease, is_alive)
 
     def doubt(self) -> None:
         """Record that the attempt in flight was lost, and tell the hooks."""
@@ -109,7 +153,10 @@ class Call:
 
     def lose(self) -> Escalation | None:
         """Record that the attempt in flight was lost; return what hooks are to be told of."""
-        _, escalation = self.ledger.write(lambda draft: record_doubt(draft, self.asked.effect))
+        retention = self.operation.retention
+        _, escalation = self.ledger.write(
+            lambda draft: record_doubt(draft, self.asked.effect, retention)
+        )
         return escalation
 
     def finish(self, attempt: Attempt, outcome: Outcome) -> Recorded:
@@ -135,8 +182,9 @@ class Call:
     def _record(self, attempt: Attempt, outcome: Outcome) -> Recorded:
         promised = self.promised
         assert promised is not None
-        return self.ledger.write(
-            lambda draft: finish(draft, self.operation, attempt, promised, outcome)
+        return self.writer.write(
+            lambda draft: finish(draft, self.operation, attempt, promised, outcome),
+            timeout=self.writer.timeout * OUTCOME_PATIENCE,
         )
 
     def replay(self, decision: Replay) -> Any:
@@ -200,7 +248,7 @@ def refused(decision: Decision) -> RmlError:
 
 
 def refuse_unawaited(operation: Operation, value: Any) -> None:
-    """Refuse what a plain function returned to be run later: its effect has not ended.
+    """Refuse what a handler returned to be run later: its effect has not ended.
 
     Raises:
         DefinitionError: it is a coroutine, a task or a generator.
@@ -210,8 +258,8 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
         value.close()
     raise DefinitionError(
-        f"{operation.name!r} is a plain function but returned a {type(value).__name__}; "
-        "make it async def"
+        f"{operation.name!r} returned a {type(value).__name__}, which is still to be run; "
+        "make it async def, and await that inside"
     )
 
 

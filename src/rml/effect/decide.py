@@ -18,8 +18,9 @@ from rml.effect.errors import (
     ResultUnavailableError,
 )
 from rml.effect.request import Request
-from rml.effect.state import Effect, EffectState
+from rml.effect.state import Effect, EffectState, is_forgotten
 from rml.error import ClosedError, DialogError, HistoryError, RmlError
+from rml.judgement import never_left
 from rml.verdict import happened_of
 from rml.world import Action, World
 
@@ -57,7 +58,7 @@ class Refuse:
 
 @attrs.frozen
 class Doubt:
-    """The attempt's lease has run out: record the doubt, then refuse."""
+    """The worker was lost, or the other side's memory is: record the doubt, then refuse."""
 
     effect: Effect
 
@@ -65,10 +66,13 @@ class Doubt:
 Decision: TypeAlias = Run | Replay | Wait | Refuse | Doubt
 
 
-def decide(effect: Effect | None, request: Request, now: datetime) -> Decision:
+def decide(
+    effect: Effect | None, request: Request, now: datetime, retention: float = float("inf")
+) -> Decision:
     """Return what a call may do, given where its effect stands.
 
-    The request's fingerprint is compared before all else.
+    The request's fingerprint is compared before all else. ``retention`` is how long the other side
+    recognises an idempotency key, in seconds.
     """
     if effect is None:
         return Run(attempt=1, generation=1)
@@ -78,7 +82,8 @@ def decide(effect: Effect | None, request: Request, now: datetime) -> Decision:
         return Refuse(_mismatch(effect))
     match effect.state:
         case EffectState.NOT_DONE | EffectState.RETRYING:
-            return Run(attempt=effect.attempt + 1, generation=effect.generation)
+            run = Run(attempt=effect.attempt + 1, generation=effect.generation)
+            return Doubt(effect) if is_forgotten(effect, now, retention) else run
         case EffectState.DONE:
             unavailable = Refuse(_unavailable(effect), effect.incident)
             return Replay(effect.result) if effect.replay else unavailable
@@ -95,8 +100,9 @@ def decide(effect: Effect | None, request: Request, now: datetime) -> Decision:
 class Ending:
     """What a handler's end means: the outcome's kind, and whether an incident follows.
 
-    ``new_key`` says that the provider refused for certain, so the next attempt needs a key that it
-    has not seen.
+    ``new_key`` says that the provider may have answered with a refusal, which it would give again,
+    so the next attempt needs a key that it has not seen. After a request that never reached it the
+    key stays: should anything have gone out under it before, the provider recognises it.
     """
 
     kind: str
@@ -125,7 +131,11 @@ def ending_of(error: BaseException, *, provider_idempotent: bool, sent: bool = F
         return DONE
     if isinstance(error, RmlError):
         return _ending_of_dialog(error, happened=happened, provider_idempotent=provider_idempotent)
-    return Ending("effect.not_done", new_key=True) if happened is False else IN_DOUBT
+    return _refused(error) if happened is False else IN_DOUBT
+
+
+def _refused(error: Exception) -> Ending:
+    return Ending("effect.not_done", new_key=not never_left(error))
 
 
 def _happened(error: Exception, *, sent: bool) -> bool | None:
@@ -153,7 +163,7 @@ def _ending_of_dialog(
     if error.action is Action.START_COMPENSATION:
         return Ending("effect.failed")
     if happened is False:
-        return Ending("effect.not_done", new_key=True)
+        return _refused(error)
     return RETRYING if provider_idempotent else IN_DOUBT
 
 

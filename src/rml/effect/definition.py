@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rml.cause import clip, text_of
 from rml.effect.errors import DefinitionError
-from rml.effect.operation import Operation
+from rml.effect.operation import RETENTION_SECONDS, Operation
 from rml.effect.request import selector
 from rml.effect.returns import Returns
 from rml.effect.state import RESERVED_PREFIX
@@ -48,7 +48,7 @@ def define(
     Args:
         name: the operation's name.
         handler: the function that carries it out.
-        picks: ``key``, ``scope`` and ``corrects``, as they were written.
+        picks: ``key``, ``scope``, ``corrects`` and ``connection``, as they were written.
         names: ``exclude``, ``facts`` and ``personal``, as they were written.
         options: the other fields of an :class:`Operation`, already checked.
 
@@ -61,7 +61,9 @@ def define(
     receiver = _receiver(handler, signature)
     parameters = {n: p for n, p in signature.parameters.items() if n != receiver}
     chosen: dict[str, Any] = {
-        what: None if spec is None else selector(what, spec, parameters)
+        what: None
+        if spec is None
+        else selector(what, spec, signature.parameters if what == "connection" else parameters)
         for what, spec in picks.items()
     }
     if chosen["key"] is None:
@@ -84,7 +86,8 @@ def define(
         name=name,
         home=f"{handler.__module__}.{handler.__qualname__}",
         optional=frozenset(n for n, p in parameters.items() if p.default is None),
-        excluded=frozenset(excluded) | (signature.parameters.keys() - parameters.keys()),
+        excluded=frozenset({*excluded, *_root(picks.get("connection"))})
+        | (signature.parameters.keys() - parameters.keys()),
         facts={n: selector("facts", n, parameters) for n in facts},
         personal={n: selector("personal", n, parameters) for n in personal},
         returns=_returns(name, handler),
@@ -94,7 +97,12 @@ def define(
 
 
 def options_of(
-    world: object, lease: object, reconcile: object, *, provider_idempotent: bool
+    world: object,
+    lease: object,
+    reconcile: object,
+    *,
+    provider_idempotent: bool,
+    retention: object = None,
 ) -> dict[str, Any]:
     """Return the checked options that do not depend on the handler.
 
@@ -106,9 +114,13 @@ def options_of(
         raise DefinitionError(f"reconcile must be a callable, not {type(reconcile).__name__}")
     if not isinstance(provider_idempotent, bool):
         raise DefinitionError("provider_idempotent must be True or False")
+    if retention is not None and not provider_idempotent:
+        raise DefinitionError("retention= says how long keys count; add provider_idempotent=True")
+    kept = RETENTION_SECONDS if retention is None else retention
     return {
         "world": as_world(world),
         "provider_idempotent": provider_idempotent,
+        "retention": seconds("retention", kept, 0),
         "reconcile": reconcile,
         "lease": seconds("lease", lease, LEASE_SECONDS_MIN),
     }
@@ -158,6 +170,14 @@ def _receiver(handler: Callable[..., Any], signature: inspect.Signature) -> str 
     owner = getattr(handler, "__qualname__", "").rpartition(".")[0]
     is_method = first in {"self", "cls"} and owner and not owner.endswith("<locals>")
     return first if is_method else None
+
+
+def _root(spec: object) -> Sequence[str]:
+    """Return the parameter that a path begins at: what holds a connection is no part of a request.
+
+    It cannot be written down, and another one is as good.
+    """
+    return [spec.partition(".")[0]] if isinstance(spec, str) else []
 
 
 def _listed(name: str, what: str, value: object) -> Sequence[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from rml.effect.state import Effect, EffectState, fold
-from rml.incident.hook import Escalation
-from rml.incident.opening import Signal, open_or_join
+import attrs
+
+from rml.effect.state import Effect, EffectState, fold, is_forgotten
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.opening import Signal, open_or_join
 from rml.ledger.draft import Draft
 from rml.world import World
 
@@ -21,21 +23,44 @@ def look(draft: Draft, effect_id: str) -> Effect | None:
     return fold(entries, draft.lease(effect_id), draft.now) if entries else None
 
 
-def record_doubt(draft: Draft, effect_id: str) -> tuple[Effect, Escalation | None]:
-    """Record that an attempt whose lease has run out is in doubt.
+@attrs.frozen
+class _Why:
+    """Why an effect is in doubt: for the incident's title, and for the record."""
+
+    title: str
+    recorded: str
+    source: str
+
+
+_LOST: Final = _Why("its worker was lost", "the lease ran out without an outcome", "lease")
+_FORGOTTEN: Final = _Why(
+    "it was not retried in time",
+    "the other side may have forgotten its idempotency key",
+    "retention",
+)
+
+
+def record_doubt(
+    draft: Draft, effect_id: str, retention: float = float("inf")
+) -> tuple[Effect, Escalation | None]:
+    """Record that an effect is in doubt: its attempt's lease has run out, or its key's retention.
 
     Return the effect and the incident's escalation. Nothing is recorded when somebody else was
     faster.
     """
     effect = look(draft, effect_id)
     assert effect is not None
-    if effect.state is not EffectState.IN_DOUBT or effect.doubted:
+    if effect.state is EffectState.IN_DOUBT and not effect.doubted:
+        why = _LOST
+    elif is_forgotten(effect, draft.now, retention):
+        why = _FORGOTTEN
+    else:
         return effect, None
     signal = Signal(
-        title=f"{effect.operation} may have happened: its worker was lost",
+        title=f"{effect.operation} may have happened: {why.title}",
         code=CODE_IN_DOUBT,
         gray=True,
-        source={"type": "rml", "source": "lease"},
+        source={"type": "rml", "source": why.source},
         operation=effect.operation,
         effect=effect.id,
     )
@@ -43,7 +68,7 @@ def record_doubt(draft: Draft, effect_id: str) -> tuple[Effect, Escalation | Non
     draft.append(
         "effect.in_doubt",
         world=World.RML3,
-        facts={"why": "the lease ran out without an outcome"},
+        facts={"why": why.recorded},
         operation=effect.operation,
         scope=effect.scope,
         key=effect.key,

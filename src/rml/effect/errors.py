@@ -64,6 +64,12 @@ class NotInDoubtError(ClosedError):
     code = "EFFECT_NOT_IN_DOUBT"
 
 
+class EffectChangedError(ClosedError):
+    """The effect has changed since it was looked at; nothing was decided."""
+
+    code = "EFFECT_CHANGED"
+
+
 class DefinitionError(InvalidInputError, TypeError):
     """An operation is defined in a way that cannot be kept safe."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -25,11 +26,13 @@ from rml.effect.call import (
 from rml.effect.decide import Decision, Doubt, Refuse, Replay, Run
 from rml.effect.definition import PROTECTED, define, options_of, seconds
 from rml.effect.errors import DefinitionError
+from rml.effect.guard import guard, without_guards
+from rml.effect.heartbeat import running
 from rml.effect.operation import LEASE_SECONDS, Attempt, Operation
 from rml.effect.reconcile import remember
 from rml.effect.request import binder
 from rml.effect.state import Effect
-from rml.incident.marks import note_begun
+from rml.incident.signals.marks import note_begun
 from rml.ledger.ledger import Ledger
 from rml.world import World
 
@@ -44,6 +47,7 @@ def idempotent(
     scope: str | Callable[..., Any] | None = None,
     world: World | str = World.RML3,
     provider_idempotent: bool = False,
+    retention: float | timedelta | None = None,
     reconcile: Callable[[Effect], Any] | None = None,
     wait: float | timedelta = 0,
     exclude: Sequence[str] = (),
@@ -51,6 +55,8 @@ def idempotent(
     personal: Sequence[str] = (),
     lease: float | timedelta = LEASE_SECONDS,
     corrects: str | Callable[..., Any] | None = None,
+    lever: bool = True,
+    connection: str | Callable[..., Any] | None = None,
     ledger: Ledger | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a handler's effect happen at most once for a key without a decision.
@@ -72,33 +78,52 @@ def idempotent(
         world: where the effect takes place.
         provider_idempotent: the other side honours :attr:`Attempt.provider_key`, so that a
             ``retry-with-backoff`` may run again.
+        retention: seconds for which the other side recognises that key, from when it first saw it;
+            24 hours, unless said. What has not been retried by then is in doubt.
         reconcile: asks the other side about an effect in doubt and returns an :class:`Finding`.
         wait: seconds that a duplicate waits for the call in flight; 0 refuses it at once.
         exclude: parameters that may differ between repetitions.
         facts: parameters recorded in clear, for queries. Nothing else of a request is.
         personal: parameters recorded erasably.
-        lease: seconds after which an attempt without an outcome is in doubt.
+        lease: seconds after which an attempt without an outcome is in doubt, counted from its
+            process's last sign of life.
         corrects: picks the id of the effect or entry that this effect corrects, such as the charge
             of a refund.
+        lever: whether :meth:`rml.Levers.pull` stops it, by the operation's name.
+        connection: picks the database connection or session that the handler changes rows with, if
+            these rows are its effect; picked like the key. The effect is recorded in the same
+            transaction, which the caller commits, and nothing of it stays in doubt.
         ledger: the ledger to record in, if not the configured one.
 
     Raises:
         DefinitionError: the operation cannot be kept safe as it is defined.
     """
-    options = options_of(world, lease, reconcile, provider_idempotent=provider_idempotent)
+    options = options_of(
+        world, lease, reconcile, provider_idempotent=provider_idempotent, retention=retention
+    )
     patience = seconds("wait", wait, 0)
-    picks = {"key": key, "scope": scope, "corrects": corrects}
+    picks = {"key": key, "scope": scope, "corrects": corrects, "connection": connection}
     names = {"exclude": exclude, "facts": facts, "personal": personal}
     if ledger is not None and not isinstance(ledger, Ledger):
         raise DefinitionError(f"ledger must be an rml.Ledger, not {type(ledger).__name__}")
 
+    if not isinstance(lever, bool):
+        raise DefinitionError("lever must be True or False")
+
     def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        handler, guards = without_guards(handler)
         defined = define(operation, handler, picks=picks, names=names, options=options)
-        remember(defined)
+        if lever:
+            guards.insert(0, guard(operation, world=defined.world))
+        for one in guards:
+            one.stand_at(defined)
         face = _face
         if inspect.iscoroutinefunction(handler):  # a program without async def does without asyncio
             face = importlib.import_module("rml.effect.asynchronous").face
+        if defined.connection is not None:
+            face = importlib.import_module("rml.effect.enlisted").face
         protected: Callable[P, R] = face(handler, defined, patience, ledger)
+        remember(defined)
         setattr(protected, PROTECTED, defined)
         return protected
 
@@ -130,13 +155,27 @@ def _face(
             deadline = deadline or time.monotonic() + patience
             if isinstance(decision, Refuse) or time.monotonic() >= deadline:
                 raise refused(decision)
-            time.sleep(pause)
+            running.wait(call.asked.effect, pause)
             pause = min(pause * 2, PAUSE_LONGEST_SECONDS)
 
     return wrapper
 
 
 def _carry_out(
+    call: Call,
+    attempt: Attempt,
+    handler: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    try:
+        call.start(attempt, threading.current_thread().is_alive)
+        return _called(call, attempt, handler, args, kwargs)
+    finally:
+        running.end(attempt.id, attempt.owner)
+
+
+def _called(
     call: Call,
     attempt: Attempt,
     handler: Callable[..., Any],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
 from rml.attempt import was_about_another
 from rml.codec import plain
+from rml.context import surroundings
 from rml.effect.decide import (
     RETRYING,
     Decision,
@@ -38,16 +39,34 @@ from rml.effect.state import (
     provider_key,
 )
 from rml.error import RmlError
-from rml.incident.hook import Escalation
-from rml.incident.marks import incident_of
-from rml.incident.opening import Signal, open_or_join
+from rml.incident.levers.lever import REGION, TENANT
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import incident_of
+from rml.incident.signals.opening import Signal, open_or_join
 from rml.ledger.draft import Draft, new_salt
 from rml.ledger.entry import check_text
 from rml.world import World
 
 Pick = Callable[[Arguments], Any]
+# How long providers recognise an idempotency key, in seconds, unless the operation says otherwise:
+# Stripe removes keys that are 24 hours old at least, others keep them longer.
+RETENTION_SECONDS: Final = 24 * 3600.0
 # How long an attempt need not be doubted, in seconds, unless the operation says otherwise.
 LEASE_SECONDS: Final = 60.0
+
+
+class Admission(Protocol):
+    """What is asked before an intent."""
+
+    def admit(self, ledger: Any, scope: str | None, facts: Mapping[str, Any]) -> None:
+        """Raise what refuses the effect whose intent would say this, or return."""
+        ...
+
+    def admit_in(
+        self, draft: Draft, ledger: Any, scope: str | None, facts: Mapping[str, Any]
+    ) -> None:
+        """Do so again, in the commit of the intent."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +79,7 @@ class Operation:
     scope: Pick | None
     world: World
     provider_idempotent: bool
+    retention: float
     excluded: frozenset[str]
     optional: frozenset[str]
     facts: Mapping[str, Pick]
@@ -69,6 +89,8 @@ class Operation:
     returns: Returns
     reconcile: Callable[[Effect], Any] | None
     signature: inspect.Signature
+    connection: Pick | None = None
+    guards: list[Admission] = attrs.field(factory=list, eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -173,6 +195,9 @@ def promise(operation: Operation, asked: Request, arguments: Arguments) -> Promi
     target = (
         pick("corrects", operation.corrects, arguments) if operation.corrects is not None else None
     )
+    around = surroundings()
+    whose = {TENANT: around.tenant, REGION: around.region}
+    facts |= {name: value for name, value in whose.items() if value is not None}
     return Promise(asked, asked.fingerprint(new_salt()), facts, personal, target)
 
 
@@ -180,7 +205,7 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
     """Decide once more inside the commit, and record the intent if the handler may run."""
     asked = promised.request
     effect = look(draft, asked.effect)
-    decision = decide(effect, asked, draft.now)
+    decision = decide(effect, asked, draft.now, operation.retention)
     if not isinstance(decision, Run):
         return decision
     facts = dict(promised.facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rml.effect.doubt import look, record_doubt
-from rml.effect.errors import NotInDoubtError
+from rml.effect.errors import EffectChangedError, NotInDoubtError
 from rml.effect.state import RESULT, Effect, EffectState
 from rml.effect.values import to_typed
 from rml.error import InvalidInputError
@@ -39,6 +39,7 @@ def resolve(
     by: str,
     reason: str,
     result: Any = NO_RESULT,
+    version: int | None = None,
     via: str = "person",
 ) -> Effect:
     """Record in a draft whether an effect in doubt happened; return where it stands now.
@@ -46,6 +47,7 @@ def resolve(
     Raises:
         UnknownIdError: there is no such effect.
         NotInDoubtError: the effect is not in doubt.
+        EffectChangedError: it is not the ``version`` of it that was looked at.
         InvalidInputError: ``happened`` is no bool, or ``by`` or ``reason`` is missing.
     """
     if not isinstance(happened, bool):
@@ -57,7 +59,9 @@ def resolve(
     if not happened and result is not NO_RESULT:
         message = "an effect that did not happen has no result; leave result= out"
         raise InvalidInputError(message)
-    effect_in(draft, effect_id)
+    seen = effect_in(draft, effect_id)
+    if version is not None:
+        _check_version(seen, version)
     effect, _ = record_doubt(draft, effect_id)  # a decision ends a doubt that stands in the history
     if effect.state is not EffectState.IN_DOUBT:
         message = f"effect {effect_id} is {effect.state}, not in doubt; nothing was decided"
@@ -78,6 +82,17 @@ def resolve(
     )
     draft.release(effect_id)
     return effect_in(draft, effect_id)
+
+
+def _check_version(effect: Effect, version: object) -> None:
+    if type(version) is not int or version < 1:
+        raise InvalidInputError.about("version", version, "give the number that the effect shows")
+    if effect.state is EffectState.IN_DOUBT and effect.version != version:
+        raise EffectChangedError(
+            f"effect {effect.id} has changed: it is version {effect.version} now, not {version}; "
+            "nothing was decided, look at it again",
+            details={"effect": effect.id, "version": effect.version},
+        )
 
 
 def _checked_reason(reason: object) -> str:

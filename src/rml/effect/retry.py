@@ -30,7 +30,7 @@ import attrs
 from rml.effect.definition import RETRIED, protected_by, seconds
 from rml.effect.errors import DefinitionError, InDoubtError
 from rml.error import MissingExtraError, RmlError
-from rml.incident.marks import incident_of
+from rml.incident.signals.marks import incident_of
 from rml.tag import shown
 from rml.world import Action, World
 

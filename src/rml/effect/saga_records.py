@@ -40,9 +40,9 @@ from rml.effect.saga_state import (
 )
 from rml.effect.state import ERROR, FAILURE, NO_RESULT, REQUEST, RESULT, Effect, EffectState
 from rml.error import InvalidInputError, RmlError
-from rml.incident.hook import Escalation
-from rml.incident.marks import incident_of
-from rml.incident.opening import Signal, open_or_join
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import incident_of
+from rml.incident.signals.opening import Signal, open_or_join
 from rml.ledger.draft import Draft
 from rml.world import Action, World
 

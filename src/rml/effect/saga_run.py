@@ -36,9 +36,9 @@ from rml.effect.saga_state import Saga, SagaStep, fold_saga
 from rml.effect.state import Effect
 from rml.effect.values import from_typed
 from rml.error import RmlError
-from rml.incident.escalation import signal_of
-from rml.incident.hook import Escalation
-from rml.incident.marks import mark_recorded
+from rml.incident.signals.escalation import signal_of
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import mark_recorded
 from rml.ledger.errors import LimitError
 from rml.ledger.ledger import Ledger
 from rml.world import Action

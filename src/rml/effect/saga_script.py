@@ -30,9 +30,9 @@ from rml.effect.saga_state import (
 )
 from rml.effect.state import Effect, EffectState
 from rml.error import RmlError
-from rml.incident.hook import Escalation
-from rml.incident.marks import mark_recorded
-from rml.incident.telling import tell
+from rml.incident.signals.hook import Escalation
+from rml.incident.signals.marks import mark_recorded
+from rml.incident.signals.telling import tell
 from rml.world import World
 
 Script: TypeAlias = Generator[Work, Any, Any]

@@ -54,8 +54,10 @@ class Effect:
 
     ``facts`` are those of the latest intent; ``error`` is the summary of the latest failure;
     ``replay`` says whether the outcome's value can be given again, and ``why_not`` what stands
-    against it; ``doubted`` says whether a doubt has been recorded, rather than found by a lease
-    that has run out.
+    against it; ``version`` counts what was recorded of it, its incidents aside, so that a decision
+    can name what it was taken about; ``doubted`` says whether a doubt has been recorded, rather
+    than found by a lease that has run out; ``retrying_since`` is when the latest attempt began, or
+    the first of several under one provider key that may have happened.
     """
 
     id: str
@@ -73,6 +75,8 @@ class Effect:
     incident: str | None = None
     error: Mapping[str, Any] | None = None
     lease_until: datetime | None = None
+    version: int = 1
+    retrying_since: datetime | None = attrs.field(default=None, repr=False)
     doubted: bool = attrs.field(default=False, repr=False)
     request: str | None = attrs.field(default=None, repr=False)
     result: Any = attrs.field(default=None, repr=False)
@@ -193,6 +197,20 @@ def fold(entries: Sequence[Entry], lease: Lease | None, now: datetime) -> Effect
     return effect
 
 
+def is_forgotten(effect: Effect, now: datetime, retention: float) -> bool:
+    """Say whether the other side may have forgotten the key under which it is to be retried.
+
+    Args:
+        effect: where it stands.
+        now: the ledger's time.
+        retention: how long the other side keeps a key, in seconds from when it first saw it.
+    """
+    since = effect.retrying_since
+    if effect.state is not EffectState.RETRYING or since is None:
+        return False
+    return (now - since).total_seconds() >= retention
+
+
 def _begin(entry: Entry, before: Effect | None) -> Effect:
     facts = entry.facts
     return Effect(
@@ -211,8 +229,16 @@ def _begin(entry: Entry, before: Effect | None) -> Effect:
         },
         corrects=facts.get(CORRECTS),
         incident=before.incident if before is not None else None,
+        version=before.version + 1 if before is not None else 1,
+        retrying_since=_retrying_since(before) or entry.recorded_at,
         request=entry.personal.get(REQUEST),
     )
+
+
+def _retrying_since(before: Effect | None) -> datetime | None:
+    if before is None or before.state is not EffectState.RETRYING:
+        return None
+    return before.retrying_since
 
 
 _STATES: Final = {
@@ -229,6 +255,7 @@ def _step(entry: Entry, effect: Effect | None) -> Effect | None:
     if effect is None:
         return None
     known: dict[str, Any] = {
+        "version": effect.version + entry.kind.startswith("effect."),
         "recorded_at": entry.recorded_at,
         "incident": entry.incident or effect.incident,
     }
@@ -239,7 +266,7 @@ def _step(entry: Entry, effect: Effect | None) -> Effect | None:
     if (
         state is None
     ):  # late outcomes, corrections, escalations: they are history, and change nothing decided
-        return attrs.evolve(effect, incident=known["incident"])
+        return attrs.evolve(effect, incident=known["incident"], version=known["version"])
     if ERROR in entry.facts:
         known["error"] = entry.facts[ERROR]
     if state is EffectState.DONE:

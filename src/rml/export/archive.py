@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from rml.error import InvalidInputError
-from rml.files import writing
+from rml.files import open_file, writing
 
 # Ten thousand entries with their proofs; a bundle is read whole.
 ARCHIVE_BYTES_MAX: Final = 64 << 20
@@ -70,7 +70,11 @@ def read_archive(path: Path, bytes_max: Callable[[str], int | None]) -> dict[str
         InvalidInputError: it cannot be read, or is not made as a bundle is.
     """
     try:
-        with path.open("rb") as file:
+        opened = open_file(path, ARCHIVE_BYTES_MAX)
+        if opened is None:
+            limit = f"{ARCHIVE_BYTES_MAX} bytes (ARCHIVE_BYTES_MAX)"
+            raise _unreadable(path, f"it is no file, or larger than {limit}")
+        with opened as file:
             _check_directory(path, file)
             with zipfile.ZipFile(file) as archive:
                 return _read(path, archive, bytes_max)
@@ -85,11 +89,8 @@ def read_archive(path: Path, bytes_max: Callable[[str], int | None]) -> dict[str
 def _check_directory(path: Path, file: BinaryIO) -> None:
     """Bound what the library will read at once: the directory, as the file's last bytes tell it."""
     size = file.seek(0, os.SEEK_END)
-    if size > ARCHIVE_BYTES_MAX:
-        limit = f"the limit is {ARCHIVE_BYTES_MAX} (ARCHIVE_BYTES_MAX)"
-        raise _unreadable(path, f"it has {size} bytes, {limit}")
     file.seek(max(size - _END.size - _LOCATOR_BYTES, 0))
-    last = file.read(_END.size + _LOCATOR_BYTES)  # a device has no end, and a size of zero
+    last = file.read(_END.size + _LOCATOR_BYTES)
     before, end = last[: -_END.size], last[-_END.size :]
     if len(end) != _END.size or not end.startswith(_END_MARK) or _END.unpack(end)[7]:
         raise _unreadable(path, "it is cut off, or no zip archive as rml writes it")

@@ -16,7 +16,8 @@ from typing import Final
 
 from rml.effect import saga_state
 from rml.error import InvalidInputError
-from rml.incident.projection import ACTED, is_effect_id
+from rml.incident.kinds import ACTED
+from rml.incident.projection import is_effect_id
 from rml.ledger.entry import Entry
 from rml.ledger.erasures.retention import PRUNED, Pruned
 from rml.ledger.errors import UnknownIdError

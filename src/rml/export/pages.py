@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rml.clock import utc_text
 from rml.export.belonging import INCIDENT, among, field_of, prunings
-from rml.incident.casefile import LedgerState
+from rml.incident.pages.casefile import LedgerState
 from rml.incident.projection import project
 from rml.ledger.entry import Entry
 from rml.ledger.erasures.retention import ERASED

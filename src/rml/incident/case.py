@@ -7,148 +7,41 @@ is asked (:mod:`rml.incident.projection`), and each step appends one entry:
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import attrs
 
-from rml.effect.state import Effect
-from rml.error import RmlError
-from rml.incident import projection, reading, rule, standing, step
-from rml.incident.casefile import (
-    CaseFile,
-    CaseStatus,
-    CommunicationAction,
-    DecisionEntry,
-    TechnicalAction,
-    TimelineEvent,
-)
-from rml.incident.projection import Phase, Projection
-from rml.incident.severity import Sev
-from rml.ledger.draft import Draft, Receipt, as_world
-from rml.ledger.entry import Entry
-from rml.ledger.ledger import Ledger
-from rml.ledger.queries.rows import Rows
+from rml.incident import kinds, registry, rule, step
+from rml.incident.command.command import CaseCommand
+from rml.incident.command.role import Role, Work
+from rml.incident.evidence.answers import CaseAnswers
+from rml.incident.evidence.evidence import CaseEvidence
+from rml.incident.finishing import CaseFinishing
+from rml.incident.gate import Barrier
+from rml.incident.levers.containment_proof import before_correction
+from rml.incident.recording import Step
+from rml.incident.rule import Look
+from rml.incident.severity import Priority, Sev
+from rml.ledger.draft import Receipt, as_world
 from rml.world import World
 
 
 @attrs.frozen(repr=False)
-class Case:
+class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
     """One incident, from its first signal to the day it is closed; ``Casebook`` gives it.
 
     Every attribute is read from the ledger when it is asked for. Every step records one entry and
-    returns its receipt. Steps may be taken again and out of order; what is recorded stands.
+    returns its receipt. Steps may be taken again; what is recorded stands.
 
     All steps raise :class:`~rml.InvalidInputError` for a value that is missing or cannot be
-    recorded, and :class:`~rml.CaseClosedError` when the case is closed. Then nothing is recorded.
+    recorded, :class:`~rml.StepRefusedError` for one that a rule bars, and
+    :class:`~rml.CaseClosedError` when the case is closed. Then nothing is recorded. A refusal names
+    its rule; ``override="reason"`` passes one that may be passed, and is recorded with who did it.
 
     Attributes:
         id: such as ``INC-2026-0001``.
     """
-
-    _ledger: Ledger
-    id: str
-
-    # -------------------------------------------------------------------------- what there is
-
-    def read(self) -> Projection:
-        """Return everything that the ledger tells of this case, from one state of the ledger."""
-        return reading.read_case(self._ledger, self.id)
-
-    @property
-    def file(self) -> CaseFile:
-        """The case on one page, with the state of the ledger that it was generated from."""
-        return self.read().file
-
-    def to_yaml(self) -> str:
-        """Return the page as YAML; :meth:`rml.CaseFile.from_yaml` reads it back."""
-        return self.file.to_yaml()
-
-    @property
-    def title(self) -> str:
-        """What happened, in the words of the first signal."""
-        return self.file.title
-
-    @property
-    def status(self) -> CaseStatus:
-        """Ongoing, monitoring or resolved; a new signal makes it ongoing again."""
-        return self.file.status
-
-    @property
-    def phase(self) -> Phase:
-        """The furthest step taken."""
-        return self.read().phase
-
-    @property
-    def world(self) -> World:
-        """The world that it has reached, as far as it has not been scoped down."""
-        return self.file.rml_world
-
-    @property
-    def opened_at(self) -> datetime:
-        """When the ledger recorded its first signal."""
-        return self.read().opened_at
-
-    @property
-    def count(self) -> int:
-        """How many signals it has gathered."""
-        return self.read().count
-
-    @property
-    def timeline(self) -> list[TimelineEvent]:
-        """What happened, in the order in which it happened."""
-        return list(self.file.timeline)
-
-    @property
-    def decisions(self) -> list[DecisionEntry]:
-        """Every decision in the order of recording, amended ones among them."""
-        return list(self.file.decisions.entries)
-
-    @property
-    def actions(self) -> list[TechnicalAction | CommunicationAction]:
-        """What was done: to systems and money first, then in words."""
-        actions = self.file.actions
-        return [*actions.technical, *actions.communication]
-
-    @property
-    def entries(self) -> Rows[Entry]:
-        """Every ledger entry that belongs to it."""
-        return self._ledger.entries(incident=self.id)
-
-    @property
-    def effects(self) -> Rows[Effect]:
-        """The effects that it is about, then those by which actions corrected it."""
-
-        def ask() -> Iterator[Effect]:
-            for effect_id in self.read().effects:
-                effect = self._ledger.look(effect_id)
-                if effect is not None:
-                    yield effect
-
-        return Rows(ask, Effect.to_dict)
-
-    def missing(self) -> list[str]:
-        """Return what bars closing it, one sentence each; nothing for a closed case."""
-        return reading.missing(self._ledger, self.read())
-
-    def __repr__(self) -> str:
-        try:
-            read = self.read()
-            return standing.as_text(read, reading.missing(self._ledger, read))
-        except RmlError as error:  # a prompt shows why it cannot show the case
-            return f"{self.id} cannot be read: {error.message}"
-
-    def _repr_html_(self) -> str:
-        """Return the same for notebooks, with the timeline; every value is escaped."""
-        try:
-            read = self.read()
-            return standing.as_html(read, reading.missing(self._ledger, read))
-        except RmlError as error:
-            return f"<p>{html.escape(f'{self.id} cannot be read: {error.message}')}</p>"
-
-    # -------------------------------------------------------------------------- the six steps
 
     def detect(
         self,
@@ -171,7 +64,9 @@ class Case:
         """
         facts = step.detected(detail, detected_by)
         actor = None if by is None else step.named("by", by)
-        return self._record(projection.DETECTED, facts, world, actor, at=at)
+        return self._record(
+            Step(kind=kinds.DETECTED, facts=facts, world=as_world(world), actor=actor, at=at)
+        )
 
     def contain(
         self,
@@ -179,20 +74,51 @@ class Case:
         *,
         by: str,
         lever: str,
+        temporary: bool = False,
         world: World | str = World.RML2,
         at: datetime | None = None,
+        override: str | None = None,
     ) -> Receipt:
         """Record what was done so that no more damage becomes history.
 
         Args:
             detail: what was done.
             by: who did it.
-            lever: what was pulled, such as ``flag_off``.
+            lever: what was pulled: ``flag_off``, ``deploy_rollback``, ``migration_rollback``,
+                ``data_correction``, in this order; ``none`` where there is nothing to stop;
+                ``other:...`` for one of your own. ``last_known_good`` is the second.
+            temporary: whether it must be lifted again before the case can be closed.
             world: the world that it updates.
             at: when it was done, if not now.
+            override: why a rule that bars it is passed.
+
+        Raises:
+            StepRefusedError: a gentler lever has not been pulled; no artifact is registered as
+                good; the migration cannot be reversed, which raises the severity by a level.
         """
-        facts = step.contained(detail, lever)
-        return self._record(projection.CONTAINED, facts, world, step.named("by", by), at=at)
+        facts, name = step.contained(detail, lever, temporary=temporary), step.named("by", by)
+
+        def bars(look: Look) -> Iterator[Barrier]:
+            yield from rule.since_detection(look, at)
+            yield from rule.check_lever(look, facts["lever"])
+            yield from registry.check_rollback(look, facts["lever"])
+            yield from before_correction(look.draft, self.id, facts["lever"])
+
+        return self._record(
+            Step(
+                kind=kinds.CONTAINED,
+                facts=facts,
+                world=as_world(world),
+                actor=name,
+                at=at,
+                override=override,
+                bars=bars,
+                more=lambda look: registry.rolled_back_to(look, facts["lever"]),
+                refused=lambda look, error: registry.raise_severity(
+                    look, error.details["rules"], name
+                ),
+            )
+        )
 
     def understand(
         self,
@@ -200,29 +126,54 @@ class Case:
         *,
         by: str,
         severity: Sev | str | None = None,
+        priority: Priority | str | None = None,
         asset: Sequence[str] = (),
+        exposure: Sequence[str] = (),
         users: int | None = None,
         transactions: int | None = None,
         users_estimate: int | None = None,
         transactions_estimate: int | None = None,
+        harmed: Sequence[str] = (),
         query: str | None = None,
+        root_cause: str | None = None,
+        started_at: datetime | None = None,
+        evidence: str | None = None,
+        criteria: Sequence[str] = (),
         world: World | str = World.RML3,
         at: datetime | None = None,
+        hat: Role | str | None = None,
+        override: str | None = None,
     ) -> Receipt:
         """Record what happened and how much of it is history; what is not known is left out.
 
         Args:
             detail: what happened.
             by: who found out.
-            severity: how bad it is, such as ``SEV-1``.
+            severity: how bad it is, such as ``SEV-1``; lowering it needs ``evidence``.
+            priority: how fast people must act, if not as the severity says, such as ``P1``.
             asset: what it touches, such as ``money``.
+            exposure: what it exposes: ``money_moved``, ``money_not_moved``, ``customer_affected``,
+                ``regulatory``, ``contractual``, ``social``, or ``other:...``.
             users: how many users are affected, counted.
             transactions: how many transactions are affected, counted.
             users_estimate: how many users are affected, estimated.
             transactions_estimate: how many transactions are affected, estimated.
+            harmed: ids of the effects or entries that must each be corrected before it is closed.
             query: how it was counted, so that it can be counted again.
+            root_cause: why it happened, once somebody knows.
+            started_at: when it began, as far as is known.
+            evidence: what shows that it is less bad than was said before.
+            criteria: why it is an incident: ``slo-or-sla-violated``, ``unavailable-or-slow``,
+                ``security``, ``business-critical-degraded``, ``unknown-impact``, ``other:...``.
             world: the world that was found to be affected.
             at: when it was found out, if not now.
+            hat: the role under which it was, if ``by`` has several.
+            override: why a rule that bars it is passed.
+
+        Raises:
+            UnknownIdError: an id in ``harmed`` is not in this ledger.
+            StepRefusedError: the severity is lowered without evidence, or the role of ``by``
+                leaves investigating to others.
         """
         counts = {
             "users": users,
@@ -230,8 +181,38 @@ class Case:
             "users_estimate": users_estimate,
             "transactions_estimate": transactions_estimate,
         }
-        facts = step.understood(detail, severity, asset, query, counts)
-        return self._record(projection.UNDERSTOOD, facts, world, step.named("by", by), at=at)
+        found = step.Found(
+            severity=severity,
+            priority=priority,
+            asset=asset,
+            exposure=exposure,
+            harmed=harmed,
+            root_cause=root_cause,
+            started_at=started_at,
+            evidence=evidence,
+            criteria=criteria,
+        )
+        facts = step.understood(detail, found, query, counts)
+        name, role = step.named("by", by), None if hat is None else Role(hat)
+
+        def bars(look: Look) -> Iterator[Barrier]:
+            rule.check_known(look.draft, facts.get("harmed", ()))
+            rule.check_start(look, started_at)
+            yield from rule.since_detection(look, at)
+            yield from rule.check_assessment(look, facts)
+            yield from rule.under_hat(look, name, Work.INVESTIGATE, role)
+
+        return self._record(
+            Step(
+                kind=kinds.UNDERSTOOD,
+                facts=facts,
+                world=as_world(world),
+                actor=name,
+                at=at,
+                override=override,
+                bars=bars,
+            )
+        )
 
     def decide(
         self,
@@ -239,10 +220,14 @@ class Case:
         *,
         decided_by: Mapping[str, str],
         absent: Mapping[str, str] | None = None,
+        plan: Sequence[str] = (),
+        disclosure: Sequence[str] = (),
         amends: str | None = None,
         by: str | None = None,
         world: World | str = World.RML3,
         at: datetime | None = None,
+        hat: Role | str | None = None,
+        override: str | None = None,
     ) -> Receipt:
         """Record a decision and who took it; about history decide legal, business and sre.
 
@@ -250,25 +235,43 @@ class Case:
             summary: what was decided.
             decided_by: who decided: ``{"legal": "...", "business": "...", "sre": "..."}``.
             absent: why a role did not decide: ``{"legal": "on a flight until nine"}``.
+            plan: what it is made of: ``refund``, ``re_run``, ``correction_notice``,
+                ``feature_disable``, ``rollback_forward``, or ``other:...``.
+            disclosure: how it is told outside: ``customer_notification``, ``press_release``,
+                ``tos_based``, or ``other:...``.
             amends: the id of the entry of the decision that this one replaces.
             by: who wrote it down.
             world: the world that the decision is about.
             at: when it was taken, if not now.
+            hat: the role under which ``by`` does this, if they have several.
+            override: why a rule that bars it is passed.
 
         Raises:
             UnknownIdError: ``amends`` names no decision of this case.
-            StepRefusedError: a role neither decided nor is excused, or the decision to amend has
-                been amended already.
+            StepRefusedError: a role neither decided nor is excused; nobody has contained it, or
+                said how much is history; the decision to amend has been amended already.
         """
-        facts = step.decided(summary, decided_by, absent)
-        reached = as_world(world)
+        facts = step.decided(summary, decided_by, absent) | step.planned(plan, disclosure)
+        reached, role = as_world(world), None if hat is None else Role(hat)
         actor = None if by is None else step.named("by", by)
 
-        def check(draft: Draft) -> None:
-            rule.check_decision(draft, self.id, facts, reached, amends)
+        def bars(look: Look) -> Iterator[Barrier]:
+            yield from rule.check_decision(look, facts, reached, amends)
+            yield from rule.in_order(look, kinds.DECIDED, reached)
+            yield from rule.since_detection(look, at)
+            yield from rule.deciding(look, facts, actor, role)
 
         return self._record(
-            projection.DECIDED, facts, world, actor, at=at, check=check, corrects=amends
+            Step(
+                kind=kinds.DECIDED,
+                facts=facts,
+                world=as_world(world),
+                actor=actor,
+                at=at,
+                override=override,
+                corrects=amends,
+                bars=bars,
+            )
         )
 
     def act(
@@ -283,6 +286,8 @@ class Case:
         channel: str | None = None,
         corrections: Sequence[str] = (),
         at: datetime | None = None,
+        hat: Role | str | None = None,
+        override: str | None = None,
     ) -> Receipt:
         """Record what was done about it: communication if it has a template or a channel.
 
@@ -296,18 +301,37 @@ class Case:
             channel: where it was said.
             corrections: ids of the effects or entries that it added to history: the refunds.
             at: when it was done, if not now.
+            hat: the role under which ``by`` does this, if they have several.
+            override: why a rule that bars it is passed.
 
         Raises:
             UnknownIdError: a correction is not in this ledger.
+            StepRefusedError: it becomes history, and legal, business and sre have not decided so.
         """
         words = {"template_id": template_id, "channel": channel}
         facts = step.acted(type, count, detail, words, corrections)
+        name, role = step.named("by", by), None if hat is None else Role(hat)
+        reached = as_world(world)
+        is_said = reached is World.RML3 and (template_id, channel) != (None, None)
 
-        def check(draft: Draft) -> None:
-            rule.check_known(draft, facts.get("corrections", ()))
+        def bars(look: Look) -> Iterator[Barrier]:
+            rule.check_known(look.draft, facts.get("corrections", ()))
+            yield from rule.check_action(look, reached)
+            yield from before_correction(look.draft, self.id, facts["type"])
+            yield from rule.since_detection(look, at)
+            if is_said or role is not None:
+                yield from rule.under_hat(look, name, Work.COMMUNICATE, role)
 
         return self._record(
-            projection.ACTED, facts, world, step.named("by", by), at=at, check=check
+            Step(
+                kind=kinds.ACTED,
+                facts=facts,
+                world=as_world(world),
+                actor=name,
+                at=at,
+                override=override,
+                bars=bars,
+            )
         )
 
     def learn(
@@ -317,7 +341,10 @@ class Case:
         technical: Sequence[str] = (),
         process: Sequence[str] = (),
         governance: Sequence[str] = (),
+        changes: Sequence[Mapping[str, str]] = (),
+        unchanged: str | None = None,
         at: datetime | None = None,
+        override: str | None = None,
     ) -> Receipt:
         """Record lessons; a list that has none gets ``none - `` and the reason.
 
@@ -326,68 +353,33 @@ class Case:
             technical: what changes in design, monitoring or tests.
             process: what changes in how people work together.
             governance: what changes in terms, rules or ownership.
+            changes: what is changed for it: ``what``, ``kind`` (``runbook``, ``checklist``,
+                ``test``, ``brief_template``, ``ci_step``, ``code``, ``design``, ``other:...``), and
+                ``owner``, ``due`` (a day) and ``link`` as soon as they are known. It is for the
+                lessons of this step, or for the ``lesson`` that it names, also an earlier one.
+            unchanged: why the lessons of this step that no change is for change nothing.
             at: when they were learned, if not now.
-        """
-        facts = step.learned(technical=technical, process=process, governance=governance)
-        return self._record(projection.LEARNED, facts, World.RML2, step.named("by", by), at=at)
-
-    # -------------------------------------------------------------- what moves the case itself
-
-    def move(self, to: CaseStatus | str, *, by: str, reason: str) -> Receipt:
-        """Change the status, as far as :func:`rml.incident.casefile.can_move` allows.
+            override: why a rule that bars it is passed.
 
         Raises:
-            StepRefusedError: the status does not lead there.
+            StepRefusedError: an RML3 case has not been contained, understood and decided about.
         """
-        wanted, actor, why = (
-            step.status("to", to),
-            step.named("by", by),
-            step.said("reason", reason),
-        )
-        return self._ledger.write(lambda draft: rule.move(draft, self.id, wanted, actor, why))
+        lists = {"technical": technical, "process": process, "governance": governance}
+        facts = step.learned(changes, unchanged, **lists)
 
-    def downscope(self, to: World | str, *, by: str, reason: str) -> Receipt:
-        """Record that it reached less far than was feared. What was recorded before stays.
+        def bars(look: Look) -> Iterator[Barrier]:
+            rule.check_lessons(look, facts)
+            yield from rule.in_order(look, kinds.LEARNED, World.RML2)
+            yield from rule.since_detection(look, at)
 
-        Raises:
-            StepRefusedError: ``to`` is not narrower; only a new signal widens a case.
-        """
-        wanted, actor, why = as_world(to), step.named("by", by), step.said("reason", reason)
-        return self._ledger.write(lambda draft: rule.downscope(draft, self.id, wanted, actor, why))
-
-    def close(self, *, by: str) -> Receipt:
-        """Close the case, which resolves it.
-
-        Raises:
-            StepRefusedError: something is missing; ``error.details["missing"]`` names all of it.
-        """
-        actor = step.named("by", by)
-        return self._ledger.write(lambda draft: rule.close(draft, self.id, actor))
-
-    def _record(
-        self,
-        kind: str,
-        facts: Mapping[str, Any],
-        world: World | str,
-        actor: str | None,
-        *,
-        at: datetime | None,
-        corrects: str | None = None,
-        check: Callable[[Draft], None] = lambda _: None,
-    ) -> Receipt:
-        """Append one entry if the case is open and ``check`` raises nothing, in one commit."""
-
-        def work(draft: Draft) -> Receipt:
-            rule.check_open(draft, self.id)
-            check(draft)
-            return draft.append(
-                kind,
-                world=world,
+        return self._record(
+            Step(
+                kind=kinds.LEARNED,
                 facts=facts,
+                world=World.RML2,
+                actor=step.named("by", by),
                 at=at,
-                actor=actor,
-                corrects=corrects,
-                incident=self.id,
+                override=override,
+                bars=bars,
             )
-
-        return self._ledger.write(work)
+        )

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 from rml.config import current_ledger
 from rml.error import InvalidInputError
-from rml.incident import projection, standing, step
+from rml.incident import kinds, metrics, registry, step
 from rml.incident.case import Case
-from rml.incident.casefile import CaseStatus
+from rml.incident.command.workdays import WorkCalendar, calendar_of_environment
+from rml.incident.metrics import BookMetrics
+from rml.incident.pages import standing
+from rml.incident.pages.casefile import CaseStatus
+from rml.incident.projection import Projection
 from rml.incident.reading import unknown_incident
+from rml.incident.trail import Trail, trail_of
+from rml.ledger.draft import Receipt
 from rml.ledger.ledger import Ledger
 from rml.ledger.queries.rows import Rows
+from rml.tag import shown
+from rml.world import World
 
 # What a prompt shows of a long book.
 CASES_SHOWN_MAX: Final = 10
@@ -25,18 +34,26 @@ class Casebook:
 
     Args:
         ledger: the ledger, if not the configured one.
+        calendar: the days on which people work, by which postmortems are due; if not given, Monday
+            to Friday, without the days that ``RML_HOLIDAYS`` names.
 
     Raises:
-        InvalidInputError: it is no :class:`~rml.Ledger`.
+        InvalidInputError: it is no :class:`~rml.Ledger`, or ``RML_HOLIDAYS`` names no days.
         NoLedgerError: no ledger is configured.
     """
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger | None = None, *, calendar: WorkCalendar | None = None
+    ) -> None:
         given: object = ledger  # whatever its annotation says
         if given is not None and not isinstance(given, Ledger):
             message = f"a casebook reads an rml.Ledger, not {type(given).__name__}; open it first"
             raise InvalidInputError(message)
         self.ledger: Ledger = current_ledger(ledger)
+        self.calendar: WorkCalendar = calendar_of_environment() if calendar is None else calendar
+
+    def _case(self, incident: str | None) -> Case:
+        return Case(self.ledger, incident or "", self.calendar)
 
     def __getitem__(self, incident: str) -> Case:
         """Return the case of an incident.
@@ -45,36 +62,38 @@ class Casebook:
             UnknownIdError: there is no such incident in this ledger.
         """
         if incident in self:
-            return Case(self.ledger, incident)
+            return self._case(incident)
         raise unknown_incident(self.ledger, incident)
 
     def __contains__(self, incident: object) -> bool:
         if not isinstance(incident, str):
             return False
         try:
-            opened = self.ledger.entries(kind=projection.OPENED, incident=incident, limit=1)
+            opened = self.ledger.entries(kind=kinds.OPENED, incident=incident, limit=1)
         except InvalidInputError:  # no text that an entry could hold
             return False
         return bool(opened)
 
     def __iter__(self) -> Iterator[Case]:
-        for entry in self.ledger.entries(kind=projection.OPENED):
-            yield Case(self.ledger, entry.incident or "")
+        for entry in self.ledger.entries(kind=kinds.OPENED):
+            yield self._case(entry.incident)
 
     def __len__(self) -> int:
-        return len(self.ledger.entries(kind=projection.OPENED))
+        return len(self.ledger.entries(kind=kinds.OPENED))
 
     def cases(
         self,
         *,
         status: CaseStatus | str | None = None,
         open: bool | None = None,  # noqa: A002 - the word that people look for
+        private: bool | None = None,
     ) -> Rows[Case]:
         """Return cases in the order in which they were opened.
 
         Args:
             status: only cases of this status.
             open: ``True`` for cases that are not closed, ``False`` for those that are.
+            private: ``True`` for cases that are private, ``False`` for those that are not.
 
         Raises:
             InvalidInputError: there is no such status.
@@ -85,35 +104,111 @@ class Casebook:
             for case in self:
                 read = case.read()
                 is_open = read.closed is None
+                if private not in (None, read.is_private):
+                    continue
                 if wanted in (None, read.file.status) and open in (None, is_open):
                     yield case
 
-        return Rows(ask, _row, (lambda: len(self)) if wanted is None and open is None else None)
+        everything = all(one is None for one in (wanted, open, private))
+        return Rows(ask, _row, (lambda: len(self)) if everything else None)
+
+    def metrics(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> BookMetrics:
+        """Return how long the cases took, recomputed from their entries.
+
+        Median and 90th percentile stand beside what could make them look better than they are: how
+        many cases came back, and how much was written afterwards.
+
+        Args:
+            since: only cases that were opened then or later.
+            until: only cases that were opened before.
+
+        Raises:
+            InvalidInputError: a time has no timezone.
+        """
+        opened = self.ledger.entries(kind=kinds.OPENED, since=since, until=until)
+        reads = (self._case(entry.incident).read() for entry in opened)
+        return metrics.over(metrics.measured(read.entries, severity_of(read)) for read in reads)
+
+    def known_good(self, artifact: str, *, by: str) -> Receipt:
+        """Register what a service can be rolled back to; the one registered last is meant.
+
+        Args:
+            artifact: its name and version, or digest.
+            by: who, or what, has seen it run well.
+        """
+        return self._register(
+            registry.KNOWN_GOOD, {"artifact": step.named("artifact", artifact)}, by
+        )
+
+    def migration(self, name: str, *, reversible: bool, by: str) -> Receipt:
+        """Register a migration of data, and whether it was authored so that it can be reversed.
+
+        Raises:
+            InvalidInputError: ``reversible`` is neither ``True`` nor ``False``.
+        """
+        given: object = reversible  # whatever its annotation says
+        if not isinstance(given, bool):
+            raise InvalidInputError(f"reversible is {shown(given)}; say True or False")
+        facts = {"migration": step.named("name", name), "reversible": given}
+        return self._register(registry.MIGRATION, facts, by)
+
+    def _register(self, kind: str, facts: dict[str, Any], by: str) -> Receipt:
+        actor = step.named("by", by)
+        return self.ledger.write(
+            lambda draft: draft.append(kind, world=World.RML2, facts=facts, actor=actor)
+        )
+
+    def trail(self, correlation: str) -> Trail:
+        """Return what one request left behind: its effects, errors and incidents.
+
+        Raises:
+            InvalidInputError: no correlation id can be like this.
+        """
+        return trail_of(self.ledger, step.named("correlation", correlation))
+
+    def linked(self, to: str) -> Rows[Case]:
+        """Return the cases that were linked to an incident, a commit or a page."""
+        wanted = step.named("to", to)
+
+        def ask() -> Iterator[Case]:
+            links = self.ledger.entries(kind=kinds.LINKED)
+            ids = dict.fromkeys(e.incident for e in links if e.facts["to"] == wanted)
+            return map(self._case, ids)
+
+        return Rows(ask, _row)
 
     def __repr__(self) -> str:
         count = len(self)
-        newest = self.ledger.entries(
-            kind=projection.OPENED, newest_first=True, limit=CASES_SHOWN_MAX
-        )
+        newest = self.ledger.entries(kind=kinds.OPENED, newest_first=True, limit=CASES_SHOWN_MAX)
         cases = "1 case" if count == 1 else f"{count} cases"
         lines = [f"Casebook of {self.ledger.origin}: {cases}"]
         for entry in newest:
-            read = Case(self.ledger, entry.incident or "").read()
+            read = self._case(entry.incident).read()
             state = "closed" if read.closed is not None else f"{read.file.status}, {read.phase}"
-            lines.append(f"  {standing.heading(read)} ({state})")
+            title = (
+                f"{read.file.incident_id} private" if read.is_private else standing.heading(read)
+            )
+            lines.append(f"  {title} ({state})")
         if count > CASES_SHOWN_MAX:
             lines.append(f"  ... and {count - CASES_SHOWN_MAX} older")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return a table of the cases for notebooks."""
-        return self.cases()._repr_html_()
+        """Return a table of the cases that are not private, for notebooks."""
+        return self.cases(private=False)._repr_html_()
+
+
+def severity_of(read: Projection) -> str | None:
+    """Return the severity of a case as text, if somebody has said it."""
+    severity = read.file.classification.severity
+    return None if severity is None else str(severity)
 
 
 def _row(case: Case) -> dict[str, Any]:
     """Return a case as a flat row for tables."""
-    read = case.read()
-    severity = read.file.classification.severity
+    read, owed = case.read(), case.postmortem_due
     return {
         "id": case.id,
         "title": read.file.title,
@@ -121,7 +216,9 @@ def _row(case: Case) -> dict[str, Any]:
         "open": read.closed is None,
         "phase": read.phase.value,
         "world": read.file.rml_world.value,
-        "severity": None if severity is None else str(severity),
+        "severity": severity_of(read),
         "opened_at": read.opened_at,
         "count": read.count,
+        "postmortem_due": None if owed is None else owed.due,
+        "postmortem_overdue": owed is not None and owed.overdue,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rml.incident.casefile import CaseFile, LessonsLearned
+from rml.incident.pages.casefile import CaseFile, LessonsLearned
 from rml.world import World
 
 # Who decides about history: what is owed, how far to go, what is possible.

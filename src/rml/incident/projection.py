@@ -9,15 +9,41 @@ Pure, and nothing that was not recorded. Three rules that the entries alone do n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
 
-from rml.codec import canonical_json
-from rml.incident.casefile import (
+from rml.incident import metrics
+from rml.incident.command import communication
+from rml.incident.command.order import Note, Order, notes_of, orders_of
+from rml.incident.command.role import Hats, hats_of
+from rml.incident.kinds import (
+    ACTED,
+    ALL_CLEAR,
+    CLOSED,
+    CONFIRMED,
+    CONTAINED,
+    COUNTED,
+    DECIDED,
+    DETECTIONS,
+    DOWNSCOPED,
+    LEARNED,
+    LIFTED,
+    OPENED,
+    OVERRIDDEN,
+    PRIVACY,
+    REOPENED,
+    SEVERITY_RAISED,
+    SIGNALS,
+    STATUS,
+    UNDERSTOOD,
+)
+from rml.incident.lines import timeline_of
+from rml.incident.pages.casefile import (
     Actions,
     CaseFile,
     CaseStatus,
@@ -31,47 +57,12 @@ from rml.incident.casefile import (
     LessonsLearned,
     Scope,
     TechnicalAction,
-    TimelineEvent,
 )
-from rml.incident.casefile_yaml import time_text
+from rml.incident.severity import Priority, Sev, default_priority
 from rml.ledger.entry import Entry
 from rml.world import World
 
-OPENED: Final = "incident.opened"
-JOINED: Final = "incident.joined"
-DETECTED: Final = "incident.detected"
-CONTAINED: Final = "incident.contained"
-UNDERSTOOD: Final = "incident.understood"
-DECIDED: Final = "incident.decided"
-ACTED: Final = "incident.acted"
-LEARNED: Final = "incident.learned"
-DOWNSCOPED: Final = "incident.downscoped"
-STATUS: Final = "incident.status"
-CLOSED: Final = "incident.closed"
-HOOK_FAILED: Final = "incident.hook_failed"
-RESOLVED: Final = "effect.resolved"
-
-_DETECTIONS: Final = (OPENED, JOINED, DETECTED)
-# What a timeline calls the library's entries; a program's own kinds stand as they are.
-_TYPES: Final = {
-    OPENED: "detection",
-    JOINED: "detection",
-    DETECTED: "detection",
-    CONTAINED: "containment",
-    UNDERSTOOD: "impact_assessed",
-    DECIDED: "decision",
-    ACTED: "action",
-    LEARNED: "lessons",
-    DOWNSCOPED: "downscope",
-    STATUS: "status",
-    CLOSED: "closed",
-    HOOK_FAILED: "hook_failed",
-    RESOLVED: "doubt_resolved",
-}
-# Entries of these rooms say once more what the incident's own entries say.
-_ELSEWHERE: Final = frozenset({"effect", "error", "payload", "saga"})
 _LISTS: Final = ("technical", "process", "governance")
-_SHOWN_CHARS: Final = 200  # of a stranger's facts, where an entry has no detail
 
 
 class Phase(StrEnum):
@@ -86,17 +77,17 @@ class Phase(StrEnum):
     CLOSED = "closed"
 
 
-_STEPS: Final = {
+# The kinds by which the steps after the first are taken.
+STEPS: Final = {
     CONTAINED: Phase.CONTAIN,
     UNDERSTOOD: Phase.UNDERSTAND,
     DECIDED: Phase.DECIDE,
     ACTED: Phase.ACT,
     LEARNED: Phase.LEARN,
-    CLOSED: Phase.CLOSED,
 }
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Projection:
     """A case as its entries tell it.
 
@@ -106,7 +97,8 @@ class Projection:
         opened_at: when the ledger recorded the first signal.
         count: how many signals the case has gathered.
         effects: the ids of the effects that it is about, then of those that corrected it.
-        closed: the entry that closed it.
+        closed: the entry that closed it, unless it has been reopened since.
+        entries: all of this is told by these, in index order.
     """
 
     file: CaseFile
@@ -115,28 +107,142 @@ class Projection:
     count: int
     effects: tuple[str, ...]
     closed: Entry | None
+    entries: tuple[Entry, ...] = attrs.field(repr=False)
 
     @property
     def phase(self) -> Phase:
         """The furthest step taken."""
         return self.steps[-1]
 
+    @property
+    def is_gray(self) -> bool:
+        """Whether it is only suspected that history was reached."""
+        return gray_of(self.entries)
+
+    @property
+    def priority(self) -> Priority:
+        """How fast people must act: as somebody said, or by severity; the worst while unknown."""
+        given = self.file.classification
+        if given.priority is not None:
+            return given.priority
+        severity = given.severity
+        return default_priority(severity) if isinstance(severity, Sev) else Priority.P0
+
+    @cached_property
+    def hats(self) -> Hats:
+        """Who is commander, and what the others are."""
+        return hats_of(self.entries)
+
+    @cached_property
+    def orders(self) -> tuple[Order, ...]:
+        """Every order, oldest first."""
+        return orders_of(self.entries)
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """Every note on the board, oldest first."""
+        return notes_of(self.entries)
+
+    @cached_property
+    def mitigations(self) -> tuple[Entry, ...]:
+        """The containments that were meant for a while and have not been lifted."""
+        return mitigations_of(self.entries)
+
+    @cached_property
+    def confirmed(self) -> Mapping[str, Entry]:
+        """What has been confirmed since the last signal, with the entry that did."""
+        confirming = [e for e in since_signal(self.entries) if e.kind == CONFIRMED]
+        return {item: entry for entry in confirming for item in entry.facts["items"]}
+
+    @cached_property
+    def all_clear(self) -> Entry | None:
+        """The entry that gave the all clear, if one did since the last signal."""
+        fresh = since_signal(self.entries)
+        return next((entry for entry in fresh if entry.kind == ALL_CLEAR), None)
+
+    @property
+    def overrides(self) -> tuple[Entry, ...]:
+        """Each time that somebody passed a rule with a reason."""
+        return tuple(entry for entry in self.entries if entry.kind == OVERRIDDEN)
+
+    @property
+    def downscopes(self) -> tuple[Entry, ...]:
+        """Each time that it was scoped down."""
+        return tuple(entry for entry in self.entries if entry.kind == DOWNSCOPED)
+
+    @cached_property
+    def harmed(self) -> tuple[str, ...]:
+        """The ids of the effects and entries that were found to be harm, each to be corrected."""
+        told = [e.facts.get("harmed", ()) for e in self.entries if e.kind in (UNDERSTOOD, COUNTED)]
+        return _unique(one for ids in told for one in ids)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is kept out of lists that everybody sees."""
+        said = [entry.facts["private"] for entry in self.entries if entry.kind == PRIVACY]
+        return bool(said and said[-1])
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """The criteria by which it was declared an incident, as far as somebody named them."""
+        told = [entry for entry in self.entries if entry.kind in (*SIGNALS, UNDERSTOOD)]
+        return _unique(one for entry in told for one in entry.facts.get("criteria", ()))
+
+    @property
+    def changes(self) -> tuple[Mapping[str, str], ...]:
+        """What changes from here on, as people wrote it down."""
+        taught = [entry for entry in self.entries if entry.kind == LEARNED]
+        return tuple(change for entry in taught for change in entry.facts.get("changes", ()))
+
+    @cached_property
+    def metrics(self) -> metrics.CaseMetrics:
+        """How long its parts took, and how much was written afterwards."""
+        return metrics.metrics_of(self.entries)
+
+    @property
+    def status_page(self) -> communication.StatusPage:
+        """How the status page follows, by priority."""
+        return communication.STATUS_PAGES[self.priority]
+
+    def schedule(
+        self, now: datetime, *, broad_users: int = communication.BROAD_USERS
+    ) -> tuple[communication.Notice, ...]:
+        """Return who must hear of it by when, and who has heard.
+
+        Args:
+            now: the moment by which lateness is told.
+            broad_users: from how many users on product owner and leadership hear in any case.
+        """
+        scope = self.file.classification.scope
+        users = max(scope.affected_users_counted or 0, scope.affected_users_estimate or 0)
+        rungs = communication.rungs_of(self.priority, broad=users >= broad_users)
+        return communication.schedule(self.entries, rungs, self.opened_at, now)
+
+    def next_update(self, now: datetime) -> communication.NextUpdate | None:
+        """Return when people must hear again; nothing once all is clear."""
+        severity = self.file.classification.severity
+        return communication.next_update(self.entries, severity, self.opened_at, now)
+
 
 def project(entries: Sequence[Entry], ledger: LedgerState | None = None) -> Projection | None:
     """Return what the entries of one incident, in index order, tell, if they open it."""
+    entries = tuple(entries)
     opened = next((entry for entry in entries if entry.kind == OPENED), None)
     if opened is None or opened.incident is None:
         return None
-    taken = {_STEPS[entry.kind] for entry in entries if entry.kind in _STEPS} | {Phase.DETECT}
+    closed = closed_by(entries)
+    taken = {STEPS[entry.kind] for entry in entries if entry.kind in STEPS} | {Phase.DETECT}
+    if closed is not None:
+        taken.add(Phase.CLOSED)
     file = CaseFile(
         incident_id=opened.incident,
         title=opened.facts["title"],
         rml_world=world_of(entries),
         status=status_of(entries),
-        detected_at=min(entry.at for entry in entries if entry.kind in _DETECTIONS),
+        detected_at=min(entry.at for entry in entries if entry.kind in DETECTIONS),
         detected_by=_unique(_detected_by(entries)),
         classification=_classification(entries),
-        timeline=_timeline(entries),
+        timeline=timeline_of(entries),
         decisions=_decisions([entry for entry in entries if entry.kind == DECIDED]),
         actions=_actions([entry for entry in entries if entry.kind == ACTED]),
         lessons_learned=_lessons([entry for entry in entries if entry.kind == LEARNED]),
@@ -146,9 +252,10 @@ def project(entries: Sequence[Entry], ledger: LedgerState | None = None) -> Proj
         file=file,
         steps=tuple(phase for phase in Phase if phase in taken),
         opened_at=opened.recorded_at,
-        count=sum(1 for entry in entries if entry.kind in (OPENED, JOINED)),
+        count=sum(1 for entry in entries if entry.kind in SIGNALS),
         effects=_effects(entries),
-        closed=next((entry for entry in entries if entry.kind == CLOSED), None),
+        closed=closed,
+        entries=entries,
     )
 
 
@@ -156,7 +263,7 @@ def world_of(entries: Iterable[Entry]) -> World:
     """Return the world of a case: that of its widest signal since it was last scoped down."""
     world = World.RML1
     for entry in entries:
-        if entry.kind in (OPENED, JOINED):
+        if entry.kind in SIGNALS:
             world = max(world, entry.world)
         elif entry.kind == DOWNSCOPED:
             world = World(entry.facts["to"])
@@ -167,19 +274,56 @@ def status_of(entries: Iterable[Entry]) -> CaseStatus:
     """Return the status of a case; a signal makes it ongoing, closing resolves it."""
     status = CaseStatus.ONGOING
     for entry in entries:
-        if entry.kind in (OPENED, JOINED):
+        if entry.kind in SIGNALS:
             status = CaseStatus.ONGOING
         elif entry.kind == STATUS:
             status = CaseStatus(entry.facts["to"])
         elif entry.kind == CLOSED:
             status = CaseStatus.RESOLVED
+        elif entry.kind == REOPENED:
+            status = CaseStatus.ONGOING
     return status
+
+
+def closed_by(entries: Iterable[Entry]) -> Entry | None:
+    """Return the entry that closed a case, unless it was reopened after it."""
+    closed: Entry | None = None
+    for entry in entries:
+        if entry.kind in (CLOSED, REOPENED):
+            closed = entry if entry.kind == CLOSED else None
+    return closed
+
+
+def gray_of(entries: Iterable[Entry]) -> bool:
+    """Say whether history is only suspected: until a signal or somebody's downscope is certain."""
+    gray = certain = False
+    for entry in entries:
+        if entry.kind in SIGNALS:
+            suspected = bool(entry.facts.get("gray"))
+            gray, certain = gray or suspected, certain or not suspected
+        elif entry.kind == DOWNSCOPED:
+            gray, certain = False, World(entry.facts["to"]) is World.RML3
+    return gray and not certain
+
+
+def since_signal(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return what was recorded since the last signal, or since the case was reopened."""
+    fresh = (*SIGNALS, REOPENED)
+    last = max((i for i, entry in enumerate(entries) if entry.kind in fresh), default=0)
+    return entries[last:]
+
+
+def mitigations_of(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the containments that were meant for a while and have not been lifted."""
+    lifted = {entry.facts["mitigation"] for entry in entries if entry.kind == LIFTED}
+    pulled = [entry for entry in entries if entry.kind == CONTAINED]
+    return tuple(e for e in pulled if e.facts.get("temporary") and e.id not in lifted)
 
 
 def _detected_by(entries: Iterable[Entry]) -> Iterator[DetectedBy]:
     for entry in entries:
         source = entry.facts.get("detected_by")
-        if entry.kind in _DETECTIONS and source is not None:
+        if entry.kind in DETECTIONS and source is not None:
             yield DetectedBy(type=source["type"], source=source.get("source"), id=source.get("id"))
 
 
@@ -187,13 +331,17 @@ def _classification(entries: Iterable[Entry]) -> Classification:
     """Return the latest that is known of each; what was once touched stays on the list."""
     known: dict[str, Any] = {}
     assets: list[str] = []
+    exposed: list[str] = []
     for entry in entries:
-        if entry.kind == UNDERSTOOD:
+        if entry.kind in (UNDERSTOOD, COUNTED, SEVERITY_RAISED):
             known |= entry.facts
             assets += entry.facts.get("asset", [])
+            exposed += entry.facts.get("exposure", [])
     return Classification(
         severity=known.get("severity"),
+        priority=known.get("priority"),
         asset=_unique(assets),
+        exposure=_unique(exposed),
         scope=Scope(
             affected_users_estimate=known.get("users_estimate"),
             affected_users_counted=known.get("users"),
@@ -201,107 +349,6 @@ def _classification(entries: Iterable[Entry]) -> Classification:
             affected_transactions_counted=known.get("transactions"),
         ),
     )
-
-
-# ------------------------------------------------------------------------------- the timeline
-
-
-@attrs.define
-class _Line:
-    """One line in the making: an entry, and how often it was repeated until when."""
-
-    entry: Entry
-    count: int = 1
-    last: datetime | None = None
-
-
-def _timeline(entries: Iterable[Entry]) -> list[TimelineEvent]:
-    lines: list[_Line] = []
-    run: dict[bytes, _Line] = {}  # the signals since the last entry of another kind
-    for entry in entries:
-        if entry.kind not in _TYPES and entry.kind.partition(".")[0] in _ELSEWHERE:
-            continue
-        if entry.kind not in (OPENED, JOINED):
-            run.clear()
-            lines.append(_Line(entry))
-            continue
-        signal = canonical_json([entry.facts["title"], entry.facts.get("detected_by")])
-        if signal in run:
-            run[signal].count += 1
-            run[signal].last = entry.at
-        else:
-            run[signal] = _Line(entry)
-            lines.append(run[signal])
-    lines.sort(key=lambda line: line.entry.at)  # stable: what happened at once stays as recorded
-    return [_event(line) for line in lines]
-
-
-def _event(line: _Line) -> TimelineEvent:
-    entry = line.entry
-    detail = _detail(entry)
-    if line.last is not None:
-        detail += f" ({line.count} signals, the last at {time_text(line.last)})"
-    return TimelineEvent(
-        at=entry.at,
-        world=entry.world,
-        type=_TYPES.get(entry.kind, entry.kind),
-        detail=detail,
-        recorded_at=entry.recorded_at,
-        entry=entry.id,
-    )
-
-
-def _detail(entry: Entry) -> str:
-    facts = entry.facts
-    told = _TELL.get(entry.kind)
-    if told is not None:
-        return told(entry)
-    if isinstance(facts.get("detail"), str):
-        return str(facts["detail"])
-    return canonical_json(dict(facts)).decode()[:_SHOWN_CHARS]
-
-
-def _title(entry: Entry) -> str:
-    return str(entry.facts["title"])
-
-
-def _change(entry: Entry) -> str:
-    return "{from} to {to}: {reason}".format_map(entry.facts)
-
-
-def _lessons_text(entry: Entry) -> str:
-    return ", ".join(f"{len(entry.facts[name])} {name}" for name in _LISTS if name in entry.facts)
-
-
-def _resolution(entry: Entry) -> str:
-    answer = "happened" if entry.facts["happened"] else "did not happen"
-    return f"{entry.operation} {entry.key or entry.effect} {answer}: {entry.facts['reason']}"
-
-
-def _action_text(entry: Entry) -> str:
-    facts = entry.facts
-    text = str(facts["type"])
-    if "count" in facts:
-        text += f" x {facts['count']}"
-    for name, word in (("template_id", "with"), ("channel", "to")):
-        if name in facts:
-            text += f" {word} {facts[name]}"
-    return f"{text}: {facts['detail']}" if "detail" in facts else text
-
-
-# How kinds whose facts hold no detail are told.
-_TELL: Final[Mapping[str, Callable[[Entry], str]]] = {
-    OPENED: _title,
-    JOINED: _title,
-    DECIDED: lambda entry: str(entry.facts["summary"]),
-    ACTED: _action_text,
-    LEARNED: _lessons_text,
-    STATUS: _change,
-    DOWNSCOPED: _change,
-    CLOSED: lambda entry: f"closed by {entry.actor}",
-    HOOK_FAILED: lambda entry: f"hook {entry.facts['hook']}: {entry.facts['trouble']}",
-    RESOLVED: _resolution,
-}
 
 
 # ------------------------------------------------------- what people decided, did and learned

@@ -36,9 +36,15 @@ from typing import Any, Final
 import attrs
 
 from rml.codec import canonical_json
-from rml.effect.errors import DefinitionError, InFlightError, ResultUnavailableError
+from rml.effect.errors import (
+    DefinitionError,
+    InFlightError,
+    KeyMissingError,
+    ResultUnavailableError,
+)
 from rml.effect.idempotent import idempotent
 from rml.effect.operation import LEASE_SECONDS
+from rml.effect.request import key_text
 from rml.effect.state import Effect, EffectState
 from rml.error import ConfigurationError, RmlError
 from rml.integrations.http_exchange import (
@@ -115,8 +121,9 @@ class IdempotencyKeys:
     Args:
         tenant: whose key it is: a function of the ASGI scope or the WSGI environ that returns the
             tenant's id, which is recorded in clear, or an :class:`rml.Secret` of the credential, of
-            which only a digest is. ``None`` returned refuses the request. Given ``None`` instead of
-            a function, all callers are one tenant and can be given each other's responses.
+            which only a digest is. ``None`` returned refuses the request, and so does no text, also
+            in a secret. Given ``None`` instead of a function, all callers are one tenant and can be
+            given each other's responses.
         operations: the operation of each kind of request, by its method and path, as in
             ``{"POST /charges/{id}/refunds": "http.refund"}``; ``{...}`` stands for one segment and
             ``*`` for anything. The first match counts. Other requests need no key. A key belongs to
@@ -167,6 +174,7 @@ class IdempotencyKeys:
 
     def operation_of(self, method: str, path: str) -> str | None:
         """Return the operation of a request, ``None`` if it needs no key."""
+        method = method.upper()  # frameworks answer `post` as `POST`, so it is no way around a key
         for wanted, pattern, operation in self._routes:
             if wanted == method and pattern.fullmatch(path):
                 return operation
@@ -204,16 +212,18 @@ class IdempotencyKeys:
         Raises:
             KeyMissingError: it has no key, or none that can be used.
             TenantUnknownError: it is not known whose key it is.
-            ConfigurationError: the tenant is a credential, which would be recorded in clear.
+            ConfigurationError: the tenant is a credential, which would be recorded in clear, or of
+                a type that names nobody.
         """
         key = parse_key(header(HEADER))
         if self.tenant is None:
             return {"key": key, "tenant": None}
         tenant = self.tenant(request)
-        if tenant is None or tenant == "":
+        credential = tenant.reveal() if isinstance(tenant, Secret) else tenant
+        if credential is None or credential in ("", b""):
             raise TenantUnknownError
         if isinstance(tenant, Secret):
-            text = canonical_json(["rml/1/tenant", str(tenant.reveal())])
+            text = canonical_json(["rml/1/tenant", str(credential)])
             return {"key": key, "tenant": f"sha256:{hashlib.sha256(text).hexdigest()}"}
         credentials = [value for name in CREDENTIAL_HEADERS for value in header(name)]
         if any(tenant in (value, value.partition(" ")[2]) for value in credentials):
@@ -221,6 +231,12 @@ class IdempotencyKeys:
                 "tenant= returned the caller's credential, which would be recorded in clear; "
                 "return the tenant's id, or rml.Secret(credential) to record a digest"
             )
+        try:
+            key_text("tenant", tenant)
+        except KeyMissingError as error:
+            if isinstance(tenant, str):
+                raise TenantUnknownError from error
+            raise ConfigurationError(f"tenant= returned no tenant's id: {error.message}") from error
         return {"key": key, "tenant": tenant}
 
     def exchange(self) -> Exchange:

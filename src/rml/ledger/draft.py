@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from rml.clock import utc_text
+from rml.clock import parse_utc, utc_text
 from rml.codec import INTEGER_MAX, EncodingError, compact_json, plain
 from rml.context import Surroundings
 from rml.effect.errors import CorrectionTargetError
@@ -62,7 +62,11 @@ _WHOLE_FLOAT: Final = re.compile(rb"\.0[],}]")
 
 @attrs.frozen
 class Receipt:
-    """That an entry is durable: its id, its index (``None`` until sealed) and the ledger's time."""
+    """That an entry is durable: its id, its index and the ledger's time.
+
+    The index is ``None`` where a later sealing gives it, as in PostgreSQL; then
+    :meth:`rml.Ledger.index_of` waits for it.
+    """
 
     id: str
     index: int | None
@@ -158,13 +162,17 @@ class Draft:
             OverCorrectionError: less is left of it than the correction takes back.
             InvalidInputError: the amount is none that can be added up.
         """
+        self.corrections().check(corrects, facts, but)
+        return self.correctable(corrects)
+
+    def corrections(self) -> Corrections:
+        """Return a look at the corrections of the ledger, those of this draft among them."""
         at = self._transaction
 
         def effect(effect_id: str) -> tuple[list[Entry], Lease | None]:
             return at.of_effect(effect_id), at.lease(effect_id)
 
-        Corrections(at.select, effect, at.leases, self.now).check(corrects, facts, but)
-        return self.correctable(corrects)
+        return Corrections(at.select, effect, at.leases, self.now)
 
     def correctable(self, corrects: str) -> str:
         """Return the id of the corrected entry; an effect stands for the entry that ended it."""
@@ -194,20 +202,27 @@ class Draft:
         self,
         *,
         kind: str | None = None,
+        operation: str | None = None,
         effect: str | None = None,
         incident: str | None = None,
         corrects: str | None = None,
         correlation: str | None = None,
+        after: int = -1,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
-        """Return matching entries in index order, those of this draft among them."""
+        """Return matching entries in index order, those of this draft among them.
+
+        ``after`` is an index: only entries of higher ones.
+        """
         query = Query(
             kind=kind,
+            operation=operation,
             effect=effect,
             incident=incident,
             corrects=corrects,
             correlation=correlation,
+            after=after,
             limit=limit,
             newest_first=newest_first,
         )
@@ -229,6 +244,14 @@ class Draft:
         """Grant or renew a lease, counted from now by the ledger's clock."""
         until = utc_text(self.now + timedelta(seconds=seconds))
         self._transaction.put_lease(Lease(effect, attempt, owner, until))
+
+    def renew(self, effect: str, owner: str, seconds: float) -> bool:
+        """Renew an owner's lease; return False, and do nothing, if it was lost or has run out."""
+        held = self._transaction.lease(effect)
+        if held is None or held.owner != owner or parse_utc(held.until) <= self.now:
+            return False
+        self.grant(effect, held.attempt, owner, seconds)
+        return True
 
     def release(self, effect: str, owner: str | None = None) -> bool:
         """End an effect's lease, or only this owner's; return whether there was one."""

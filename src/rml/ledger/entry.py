@@ -363,7 +363,7 @@ def settled(value: Any) -> Any:
 
 # What the library records itself; a program's own kinds begin with another word.
 RESERVED_KINDS: Final = frozenset(
-    {"checkpoint", "effect", "error", "incident", "payload", "pending", "rml", "saga"}
+    {"checkpoint", "effect", "error", "incident", "lever", "payload", "pending", "rml", "saga"}
 )
 
 

@@ -40,6 +40,12 @@ class NotALedgerError(ClosedError):
     code = "NOT_A_LEDGER"
 
 
+class CopyError(ClosedError):
+    """The ledger was not copied, or not completely; nothing of the source was changed."""
+
+    code = "LEDGER_NOT_COPIED"
+
+
 class NewerFormatError(ClosedError):
     """The ledger was written by a newer rml, in a format unknown to this one; upgrade rml."""
 
@@ -62,6 +68,12 @@ class UnknownIdError(ClosedError, LookupError):
     """No such entry, effect or incident is in this ledger."""
 
     code = "UNKNOWN_ID"
+
+
+class EnlistmentError(InvalidInputError):
+    """A connection cannot take the ledger's entries into its transaction; nothing was recorded."""
+
+    code = "ENLISTMENT"
 
 
 class PendingEndedError(ClosedError):

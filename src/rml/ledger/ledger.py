@@ -23,13 +23,14 @@ from rml.ledger.argument import (
 )
 from rml.ledger.corrections.correcting import LedgerCorrecting
 from rml.ledger.corrections.holding import LedgerHolding
+from rml.ledger.enlisting import LedgerEnlisting
 from rml.ledger.entry import check_text
 from rml.ledger.erasures.forgetting import LedgerForgetting
 from rml.ledger.exports.exporting import LedgerExports
 from rml.ledger.proofs.notary import Notary
 from rml.ledger.proofs.note import SignerKey
 from rml.ledger.queries.upcast import NO_UPCASTERS, Upcaster, as_upcasters
-from rml.ledger.store import Opening, open_store, to_url
+from rml.ledger.store import Opening, open_store, to_url, without_password
 from rml.redact import Secret
 
 # How long a write waits for other writers, in seconds, unless the ledger is opened with another
@@ -38,11 +39,11 @@ TIMEOUT_SECONDS: Final = 10.0
 UNSET: Final = object()
 
 
-class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
+class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting, LedgerEnlisting):
     """An append-only history that shows when it was tampered with.
 
     Args:
-        place: a path, or a URL: ``sqlite:///payments.db`` (relative),
+        place: a path, or a URL: ``postgresql://...``, ``sqlite:///payments.db`` (relative),
             ``sqlite:////var/lib/payments.db`` (absolute), ``sqlite://:memory:``, ``memory:``.
         origin: the ledger's identity, inside every hash. A new ledger gets a random one; an
             existing one must match.
@@ -51,6 +52,8 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
         ids: where the ids of entries come from.
         timeout: seconds that a write waits for other writers.
         create: whether a missing ledger is created.
+        adopt: whether it may be created in a database that has tables already, beside them, to
+            be committed to together; see :meth:`on`.
         signer: the key that signs checkpoints, or its text; its name is the ledger's origin, also
             that of a new ledger.
         anchors: where its checkpoints are kept as well, such as an :class:`rml.FileAnchor`. A
@@ -83,6 +86,7 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
         ids: IdSource | None = None,
         timeout: float | timedelta = TIMEOUT_SECONDS,
         create: bool = True,
+        adopt: bool = False,
         signer: SignerKey | Secret[str] | str | None = None,
         anchors: Sequence[Anchor] = (),
         upcasters: Mapping[str, Upcaster] = NO_UPCASTERS,
@@ -105,6 +109,7 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
             ids=self._ids,
             create=flag("create", create) and not kept.know(origin, new_origin),
             timeout=self.timeout,
+            adopt=flag("adopt", adopt),
         )
         self._store = open_store(opening)
         try:
@@ -114,7 +119,14 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
             raise
 
     def resolve(
-        self, effect_id: str, *, happened: bool, by: str, reason: str, result: Any = UNSET
+        self,
+        effect_id: str,
+        *,
+        happened: bool,
+        by: str,
+        reason: str,
+        result: Any = UNSET,
+        version: int | None = None,
     ) -> Effect:
         """Record a person's decision about an effect in doubt: did it happen?
 
@@ -125,16 +137,25 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
             by: who decides.
             reason: on what evidence.
             result: with ``happened=True``, the value that later calls are given.
+            version: the effect's, as it was looked at; anything that was recorded of it since
+                then, such as a late report, has to be looked at first.
 
         Raises:
             UnknownIdError: there is no such effect.
             NotInDoubtError: it is not in doubt (any more); the state is named.
+            EffectChangedError: it is another version now.
             InvalidInputError: a value is missing or of the wrong type.
         """
         extra = {} if result is UNSET else {"result": result}
         return self.write(
             lambda draft: resolve(
-                draft, effect_id, happened=happened, by=by, reason=reason, **extra
+                draft,
+                effect_id,
+                happened=happened,
+                by=by,
+                reason=reason,
+                version=version,
+                **extra,
             )
         )
 
@@ -154,4 +175,4 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting):
         self.close()
 
     def __repr__(self) -> str:
-        return f"Ledger({self.url!r}, origin={self.origin!r})"
+        return f"Ledger({without_password(self.url)!r}, origin={self.origin!r})"

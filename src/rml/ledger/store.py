@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -25,7 +26,11 @@ T = TypeVar("T")
 
 # A URL's scheme names the module that opens it; the module is imported when such a ledger is
 # opened.
-SCHEMES: Final = {"sqlite": "rml.stores.sqlite", "memory": "rml.stores.memory"}
+SCHEMES: Final = {
+    "memory": "rml.stores.memory",
+    "postgresql": "rml.stores.postgres",
+    "sqlite": "rml.stores.sqlite",
+}
 
 
 @attrs.frozen
@@ -115,7 +120,7 @@ class Survey:
     Attributes:
         doubtful: the indexes of rows for which the store does not vouch. Of every other row it has
             seen that its bytes begin with the header that its columns and the origin give, that no
-            text in it is empty, and no attempt below 1.
+            text in it is empty, no attempt below 1, and that its leaf hash has 32 bytes.
         leaves: the stored leaf hashes in index order, one after the other.
         ids: the ids in index order, with a quotation mark between each and the next.
         recorded_ats: the times of recording, in the same way.
@@ -283,9 +288,46 @@ class Store(Verifiable, Protocol):
         ...
 
 
+class Enlisted(Protocol):
+    """A transaction of the application's own that a store writes in; the application commits it."""
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in the transaction, sealed; if it fails, it alone is taken back."""
+        ...
+
+
+class Enlisting(Protocol):
+    """What a store has besides if its tables may lie in the application's own database."""
+
+    def enlist(self, connection: object, *, timeout: float) -> Enlisted:
+        """Join the transaction of a driver's connection; until it ends, nobody overtakes it.
+
+        Of what the application has begun already, nothing is committed or taken back. Where the
+        driver would begin a transaction by itself at the next change, it is begun here.
+
+        Raises:
+            EnlistmentError: nothing done on this connection could be committed with the ledger.
+            LedgerBusyError: others kept the database locked.
+            LedgerUnavailableError: it cannot be written.
+        """
+        ...
+
+
+@runtime_checkable
+class Waking(Protocol):
+    """A store that tells a follower of news; where it cannot, the follower looks by the clock."""
+
+    def rest(self, seconds: float) -> None:
+        """Wait until something new can be read, or so many seconds have passed."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class Opening:
-    """What a store is told when it is opened: the ledger that is expected, a new one's name."""
+    """What a store is told when it is opened: the ledger that is expected, a new one's name.
+
+    ``adopt`` tells that a new ledger may be created beside the tables of an application.
+    """
 
     url: str
     origin: str | None
@@ -294,6 +336,7 @@ class Opening:
     ids: IdSource
     create: bool
     timeout: float
+    adopt: bool = False
 
 
 def open_store(opening: Opening) -> Store:
@@ -312,6 +355,12 @@ def open_store(opening: Opening) -> Store:
         raise InvalidInputError(message)
     store: Store = importlib.import_module(SCHEMES[scheme]).open_store(opening)
     return store
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: without the password that it may hold."""
+    url = re.sub(r"(://[^/?#@:]*):[^/?#@]*@", r"\1:***@", url)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", url)
 
 
 def to_url(place: object) -> str:

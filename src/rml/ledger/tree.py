@@ -15,6 +15,8 @@ import attrs
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
+# An index has 63 bits, so there is no tile of a level above.
+TILE_LEVEL_MAX: Final = 6
 HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = sha256(b"").digest()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from rml.clock import Clock, IdSource
 from rml.context import surroundings
@@ -16,6 +18,19 @@ from rml.ledger.store import Store, Transaction
 from rml.world import World
 
 T = TypeVar("T")
+
+# The stores of which a transaction of the application's own is under way around the present code.
+_kept_out: ContextVar[tuple[Store, ...]] = ContextVar("rml_kept_out", default=())
+
+
+@contextmanager
+def keep_out(store: Store) -> Iterator[None]:
+    """Refuse commits of a store's own in the block, which runs in somebody else's transaction."""
+    token: Final = _kept_out.set((*_kept_out.get(), store))
+    try:
+        yield
+    finally:
+        _kept_out.reset(token)
 
 
 class LedgerWriting:
@@ -112,4 +127,12 @@ class LedgerWriting:
             message = f"work must be a function of a Draft, not {type(work).__name__}"
             raise InvalidInputError(message)
         wait = self.timeout if timeout is None else as_seconds("timeout", timeout)
-        return self._store.write(on, timeout=wait)
+        return self._commit(on, wait)
+
+    def _commit(self, work: Callable[[Transaction], T], wait: float) -> T:
+        if self._store in _kept_out.get():
+            raise InvalidInputError(
+                "the ledger would wait for the transaction that it is written to from; record in "
+                "that one, with ledger.on(connection) or connection=, or do this after its commit"
+            )
+        return self._store.write(work, timeout=wait)

@@ -280,6 +280,25 @@ _ENTRIES: Final = (
         """,
     ),
     Entry(
+        "RML110",
+        "history that nobody can stop",
+        "When it goes wrong it has to stop now, before anybody knows why, and without a deploy.",
+        """
+        import rml
+
+
+        @rml.idempotent("payment.charge", key="payment_id", lever=False)
+        def charge(payment_id: str) -> None: ...
+        """,
+        """
+        import rml
+
+
+        @rml.idempotent("payment.charge", key="payment_id")
+        def charge(payment_id: str) -> None: ...
+        """,
+    ),
+    Entry(
         "RML198",
         "an acceptance without a reason",
         "Whoever reads it later has to know why this line is fine.",

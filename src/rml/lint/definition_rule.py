@@ -1,4 +1,4 @@
-"""Definitions that rml refuses when the module is imported, told before (RML109)."""
+"""Definitions that rml refuses when the module is imported, or should not be (RML109, RML110)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from rml.lint.module import Function, Module
 from rml.lint.names import FunctionNode
 from rml.lint.violation import Hit
 from rml.lint.vocabulary import is_rml
+from rml.world import World
 
 # What `rml.idempotent` takes; a test compares it with its signature.
 OPTIONS: Final = frozenset(
     {
-        *("operation", "key", "scope", "world", "provider_idempotent", "reconcile", "wait"),
-        *("exclude", "facts", "personal", "lease", "corrects", "ledger"),
+        *("operation", "key", "scope", "world", "provider_idempotent", "retention"),
+        *(
+            "reconcile",
+            "wait",
+            "exclude",
+            "facts",
+            "personal",
+            "lease",
+            "corrects",
+            "lever",
+            "connection",
+        ),
+        "ledger",
     }
 )
-_PICKS: Final = ("key", "scope", "corrects")
+_PICKS: Final = ("key", "scope", "corrects", "connection")
 _LISTS: Final = ("exclude", "facts", "personal")
 
 
@@ -35,6 +47,33 @@ def check_definitions(module: Module) -> Iterator[Hit]:
             else:
                 message = "@rml.idempotent needs an operation's name and key="
                 yield decorator, "RML109", message
+
+
+def check_levers(module: Module) -> Iterator[Hit]:
+    """Yield operations that reach history and that nobody can stop."""
+    for function in module.functions:
+        for decorator, name in function.decorators:
+            if not is_rml(name, "idempotent") or not isinstance(decorator, ast.Call):
+                continue
+            given = {word.arg: word.value for word in decorator.keywords}
+            lever = given.get("lever")
+            is_off = isinstance(lever, ast.Constant) and lever.value is False
+            guarded = any(is_rml(other, "guard") for _, other in function.decorators)
+            if is_off and not guarded and _reaches_history(given.get("world"), module):
+                message = (
+                    f"{function.node.name} has no lever, so nobody can stop it without a deploy; "
+                    "leave lever=False out, or give it one with @rml.guard"
+                )
+                yield decorator, "RML110", message
+
+
+def _reaches_history(world: ast.expr | None, module: Module) -> bool:
+    """Say whether an operation is of RML3, as far as its definition tells."""
+    if world is None:
+        return True
+    if isinstance(world, ast.Constant):
+        return str(world.value).strip().upper().replace("-", "") == World.RML3
+    return is_rml(module.meaning(world), World.RML3)
 
 
 def _problems(function: Function, decorator: ast.Call) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rml.lint.errors import is_any, is_broad, is_general, is_history, raised_kind
@@ -19,11 +19,12 @@ from rml.lint.flow import (
 )
 from rml.lint.module import Function, Module
 from rml.lint.violation import Hit
-from rml.lint.vocabulary import RAISING, RETRYING, Patterns
+from rml.lint.vocabulary import RAISING, RETRYING, Patterns, is_rml
 from rml.world import World
 
 _RAISING: Final = Patterns(RAISING)
 _TRIES: Final = (ast.Try, ast.TryStar)
+_AROUND: Final = (*_TRIES, ast.With, ast.AsyncWith)
 _NAMED_ON: Final = frozenset(
     {"stamina.retry", "stamina.retry_context", "stamina.AsyncRetryingCaller.on"}
 )
@@ -142,21 +143,53 @@ def _narrowed(module: Module, raising: ast.Raise) -> Iterator[Hit]:
 def check_broad(module: Module) -> Iterator[Hit]:
     """Yield broad handlers that drop what an effect, a protected handler or rml raises."""
     direct = {site.call for site in module.sites}
+    history = list(_raising_history(module))
     for call in module.every(ast.Call):
         is_effect = call in direct
-        if not (is_effect or _is_protected(module.called(call)) or _is_raising(module, call)):
+        called = module.called(call)
+        if not (
+            is_effect
+            or _is_protected(called)
+            or _is_raising(module, call)
+            or any(function in history for function in called)
+        ):
             continue
         if is_effect and retried_by(module, call) is not None:
             continue  # RML102 and RML103 speak of it
         for statement, catches in catches_around(module, call):
-            general = ((c, n) for c in catches for n in caught_by(module, c) if is_general(n))
-            catch, name = next(general, (None, ""))
+            catch, name = _general(module, catches)
             if catch is None:
                 continue
             if drops(module, catch):
                 node = statement if isinstance(catch, ast.withitem) else catch
                 yield node, "RML108", _swallowed(name)
             break
+
+
+def _general(module: Module, catches: Sequence[Catch]) -> tuple[Catch | None, str]:
+    """Return what catches history with everything else, unless a clause before it takes that."""
+    is_taken = False
+    for catch in catches:
+        names = caught_by(module, catch)
+        for name in names:
+            if is_broad(name) or (is_any(name) and not is_taken):
+                return catch, name
+        is_taken = is_taken or any(is_rml(name, "HistoryError") for name in names)
+    return None, ""
+
+
+def _raising_history(module: Module) -> Iterator[Function]:
+    """Yield the functions that an error of the history world, raised in them, comes out of.
+
+    What surrounds it there may catch or record it, so one that is surrounded does not count.
+    """
+    for raising in module.every(ast.Raise):
+        kind, function = raised_kind(module, raising), module.function_of(raising)
+        if function is None or is_boundary(function) or kind is None:
+            continue
+        around = [parent for parent, _ in module.around(raising)]
+        if kind.world is World.RML3 and not any(isinstance(p, _AROUND) for p in around):
+            yield function
 
 
 def _is_protected(functions: list[Function]) -> bool:

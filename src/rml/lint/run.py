@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from rml.lint.acceptance import accepted
-from rml.lint.definition_rule import check_definitions
+from rml.lint.definition_rule import check_definitions, check_levers
 from rml.lint.effects_rule import check_effects, check_hints, check_order, check_transports
 from rml.lint.history_rule import check_broad, check_handlers, check_history, check_retried
 from rml.lint.module import Module
@@ -27,6 +27,7 @@ Rule: TypeAlias = Callable[[Module], Iterable[Hit]]
 RULES: Final[tuple[Rule, ...]] = (
     *(check_effects, check_order, check_transports, check_hints),
     *(check_history, check_retried, check_handlers, check_broad, check_definitions),
+    check_levers,
 )
 # Folders that hold other people's code, or none. Those that begin with a dot are left out too.
 _FOREIGN: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})

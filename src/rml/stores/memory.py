@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from rml.clock import utc_text
 from rml.codec import compact_json, parse_json
 from rml.error import InvalidInputError
 from rml.ledger.entry import COLUMNS, Entry, Sealed
@@ -60,7 +61,7 @@ class _Contents:
     def select(self, query: Query) -> Iterator[Entry]:
         among = self.rows[max(query.after + 1, 0) : query.before]
         rows = reversed(among) if query.newest_first else iter(among)
-        matching = (entry for entry in map(_read, rows) if matches(entry, query))
+        matching = filter(condition(query), map(_read, rows))
         for count, entry in enumerate(matching, 1):
             if query.limit is not None and count > query.limit:
                 return
@@ -72,15 +73,21 @@ class _Contents:
         return [lease for effect, lease in found if not saying or effect in effects]
 
 
-def matches(entry: Entry, query: Query) -> bool:
-    """Say whether an entry meets every condition of a query but those about its index."""
-    header = entry.header()
-    return (
-        all(getattr(query, name) in (None, header.get(name)) for name in EQUAL)
-        and (query.since is None or header["recorded_at"] >= query.since)
-        and (query.until is None or header["recorded_at"] < query.until)
-        and (not query.with_personal or bool(entry.personal))
-    )
+def condition(query: Query) -> Callable[[Entry], bool]:
+    """Return what says whether an entry meets all that a query asks but its place."""
+    equal = [(name, getattr(query, name)) for name in EQUAL if getattr(query, name) is not None]
+
+    def holds(entry: Entry) -> bool:
+        for name, wanted in equal:
+            if getattr(entry, name) != wanted:
+                return False
+        return (
+            (query.since is None or utc_text(entry.recorded_at) >= query.since)
+            and (query.until is None or utc_text(entry.recorded_at) < query.until)
+            and (not query.with_personal or bool(entry.personal))
+        )
+
+    return holds
 
 
 class MemoryStore:

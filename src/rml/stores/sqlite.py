@@ -23,8 +23,9 @@ from rml.error import InvalidInputError
 from rml.handled import apart
 from rml.ledger.errors import AppendUnknownError, LedgerBusyError, LedgerUnavailableError
 from rml.ledger.store import Opening, Transaction
-from rml.stores import sqlite_file
+from rml.stores import sqlite_enlisted, sqlite_file
 from rml.stores.commits import Commits, Waiting
+from rml.stores.sqlite_enlisted import SqliteEnlisted
 from rml.stores.sqlite_readers import Readers
 from rml.stores.sqlite_rows import SqliteTransaction
 from rml.stores.sqlite_verifying import SqliteVerifying
@@ -83,7 +84,7 @@ class SqliteStore(SqliteVerifying):
         try:
             if self._path is not None and self._path.exists():
                 with self._reading() as reader:  # whatever is there, looking changes none of it
-                    if not (self._opening.create and sqlite_file.is_blank(reader)):
+                    if not sqlite_file.is_for_creation(reader, self._path, self._opening):
                         return sqlite_file.recognise(reader, self._path, self._opening)
             connection = self._writer.begin(time.monotonic() + self._opening.timeout)
             try:
@@ -104,17 +105,35 @@ class SqliteStore(SqliteVerifying):
 
     def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
         """Run ``work`` in one durable commit, together with whatever else is waiting."""
-        self._check_usable()
-        if self._commits.leading():
-            raise InvalidInputError(
-                "a ledger was written to from inside its own transaction; "
-                "use the draft that was passed in"
-            )
+        self._check_writable()
         try:
             result: T = self._commits.carry_out(work, timeout, self._commit, self._commit_waiting)
         except TimeoutError:
             raise sqlite_file.busy(self._path) from None
         return result
+
+    def enlist(self, connection: object, *, timeout: float) -> SqliteEnlisted:
+        """Join the transaction of an application's connection to the same file."""
+        self._check_writable()
+        try:
+            own = sqlite_enlisted.check(connection, self._path, self._writer.file)
+            if own.in_transaction:
+                sqlite_enlisted.lock(own)
+            else:
+                self._begin_on(own, timeout)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        return SqliteEnlisted(own, self._explain)
+
+    def _begin_on(self, connection: sqlite3.Connection, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        if not self._commits.hold(timeout):
+            raise sqlite_file.busy(self._path)
+        try:
+            with sqlite_enlisted.impatient(connection):
+                self._writer.begin_on(connection, deadline)
+        finally:
+            self._commits.let_go()
 
     def _commit(self, work: Callable[[Transaction], T], deadline: float) -> T:
         """Commit one work by itself."""
@@ -212,6 +231,14 @@ class SqliteStore(SqliteVerifying):
         self._readers.close()
         with self._commits.alone():  # a commit that is under way ends first
             self._writer.close(time.monotonic() + self._opening.timeout)
+
+    def _check_writable(self) -> None:
+        self._check_usable()
+        if self._commits.leading():
+            raise InvalidInputError(
+                "a ledger was written to from inside its own transaction; "
+                "use the draft that was passed in"
+            )
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import suppress
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rml.clock import parse_utc, utc_text
 from rml.error import InvalidInputError
@@ -28,7 +30,14 @@ APPLICATION_ID: Final = 0x524D4C31
 SCHEMA_VERSION: Final = 1
 _META: Final = ("format", "origin", "created_at")
 _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
-_STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat3", "sqlite_stat4"})
+_CHANGED_OR_EARLIER: Final = (
+    "is not as this rml creates it: it was changed, or an earlier rml made the file"
+)
+# What an index is on, and what a trigger is on or changes.
+_CHANGED: Final = re.compile(
+    r"""\b(?:ON|INTO|UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM)\s+(?:["'`\[]?main\W*\.\s*)?["'`\[]?(\w+)""",
+    re.IGNORECASE,
+)
 _SETTINGS: Final = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = FULL")
 _REASONS: Final = {
     "SQLITE_READONLY": "is read-only, or its -wal or -shm file beside it is",
@@ -96,10 +105,41 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def is_blank(connection: sqlite3.Connection) -> bool:
-    """Say whether a database holds nothing and is nobody's yet."""
-    marked = connection.execute("PRAGMA application_id").fetchone()[0]
-    return not marked and connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+def is_for_creation(connection: sqlite3.Connection, path: Path | None, opening: Opening) -> bool:
+    """Say whether a ledger is to be created in a database: it is empty, or is to be adopted.
+
+    Raises:
+        NotALedgerError: it is to be adopted, and what it holds cannot live beside a ledger.
+    """
+    application_id = _pragma(connection, "application_id")
+    if not opening.create or application_id == APPLICATION_ID:
+        return False
+    if opening.adopt:
+        _check_adoptable(connection, path)
+        return True
+    return not application_id and not _objects(connection)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _objects(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of all tables, indexes, views and triggers, in lower case."""
+    return {name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+
+
+def _check_adoptable(connection: sqlite3.Connection, path: Path | None) -> None:
+    taken = sorted(_objects(connection) & own_names())
+    trouble = None
+    if taken:
+        trouble = f"it has {', '.join(taken)} already"
+    elif _pragma(connection, "application_id") or _pragma(connection, "user_version"):
+        trouble = "its application_id or user_version is in use"
+    elif _pragma(connection, "encoding") != "UTF-8":
+        trouble = "its texts are not UTF-8"
+    if trouble is not None:
+        raise NotALedgerError(f"no ledger can be created in the database {path}: {trouble}")
 
 
 def recognise(connection: sqlite3.Connection, path: Path | None, opening: Opening) -> str:
@@ -110,9 +150,9 @@ def recognise(connection: sqlite3.Connection, path: Path | None, opening: Openin
         NewerFormatError: a later rml wrote it.
         InvalidInputError: it is another ledger than the one expected.
     """
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+    if _pragma(connection, "application_id") != APPLICATION_ID:
         _create(connection, path, opening)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _pragma(connection, "user_version")
     meta = dict(connection.execute("SELECT name, value FROM meta"))
     if version > SCHEMA_VERSION or meta.get("format") != FORMAT:
         raise NewerFormatError(
@@ -128,12 +168,13 @@ def recognise(connection: sqlite3.Connection, path: Path | None, opening: Openin
 
 
 def _create(connection: sqlite3.Connection, path: Path | None, opening: Opening) -> None:
-    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        raise NotALedgerError(
-            f"{path} is an SQLite database but no rml ledger; a ledger needs a file of its own"
-        )
-    if path is not None and not opening.create:
+    if path is not None and not opening.create and not _objects(connection):
         raise NotALedgerError(f"{path} is empty, so no rml ledger")
+    if not is_for_creation(connection, path, opening):
+        raise NotALedgerError(
+            f"{path} is an SQLite database but no rml ledger; give the ledger a file of its own, "
+            "or create it beside these tables with adopt=True"
+        )
     for statement in schema():
         connection.execute(statement)
     values = [
@@ -171,18 +212,22 @@ def findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 def schema_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Compare tables, indexes and triggers with those of a new ledger; reads no entry."""
+    """Compare tables, indexes and triggers with those of a new ledger; reads no entry.
+
+    An application may have tables of its own beside them, but nothing that touches the ledger's.
+    """
     there = connection.execute(_OBJECTS).fetchall()
     expected = {row[1]: row for row in _expected()}
     names = {row[1] for row in there}
+    tables = {row[2].lower() for row in expected.values()}
     found = [("schema", f"{name} is missing") for name in expected if name not in names]
     for row in there:
         _, name, _, _ = row
         if name not in expected:
-            if not _is_sqlites_own(row):
+            if _touches(row, tables):
                 found.append(("schema", f"{name!a:.80} does not belong to a ledger"))
         elif row != expected[name]:
-            found.append(("schema", f"{name} is not as it was created"))
+            found.append(("schema", f"the {expected[name][0]} {name} {_CHANGED_OR_EARLIER}"))
     return found + [
         ("schema", f"{name} is there more than once")
         for name in expected
@@ -190,17 +235,30 @@ def schema_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     ]
 
 
-def _is_sqlites_own(row: tuple[str, str, str, str | None]) -> bool:
-    """Say whether SQLite made an object itself: the statistics of ANALYZE."""
-    kind, name, table, _ = row
-    return kind == "table" and name == table and name in _STATISTICS
+def is_shared(connection: sqlite3.Connection) -> bool:
+    """Say whether there are tables that are neither the ledger's nor SQLite's own."""
+    own = own_names()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return any(name not in own and not name.startswith("sqlite_") for (name,) in tables)
+
+
+def _touches(row: tuple[str, str, str, str | None], tables: set[str]) -> bool:
+    """Say whether a guest is part of one of the ledger's tables, or is a trigger that changes it.
+
+    A trigger is read by its SQL: what stands beside it about its table may be a lie.
+    """
+    kind, _, table, sql = row
+    changed = {str(table).lower()}
+    if kind in ("trigger", "index"):
+        changed |= {match[1].lower() for match in _CHANGED.finditer(str(sql))}
+    return not changed.isdisjoint(tables)
 
 
 def _meta_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Look at what a ledger says of itself outside its entries, as far as it is fixed."""
     found = []
     for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
-        value = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        value = _pragma(connection, pragma)
         if value != expected:
             found.append(("meta", f"{pragma} is {value}, not {expected}"))
     try:
@@ -220,6 +278,12 @@ def _meta_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     except ValueError:
         found.append(("meta", "meta.created_at is no moment as a ledger writes it"))
     return found
+
+
+@lru_cache(maxsize=1)
+def own_names() -> frozenset[str]:
+    """Return the names of the ledger's tables, indexes, views and triggers."""
+    return frozenset(name for _, name, _, _ in _expected())
 
 
 def _expected() -> list[tuple[str, str, str, str | None]]:

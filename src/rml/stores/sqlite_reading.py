@@ -42,6 +42,11 @@ class SqliteReading:
         """Return what SQLite says as what a caller can act upon."""
         return sqlite_file.explain(error, self._path)
 
+    def _check_named(self) -> None:
+        """Refuse to tell as news what is in a file that was taken away; a backup is still made."""
+        self._check_usable()
+        self._writer.check_named("open what is there now with rml.Ledger(...)")
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection; in memory there is only one, so readers wait for writers."""
@@ -73,6 +78,7 @@ class SqliteReading:
 
     def select(self, query: Query) -> Iterator[Entry]:
         """Yield matching entries in pages; what is appended after the first page is not seen."""
+        self._check_named()
         end = self.head().size
         left = query.limit
         while left is None or left > 0:
@@ -135,6 +141,7 @@ class SqliteReading:
 
     def leases(self, saying: bytes = b"") -> list[Lease]:
         """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
+        self._check_named()
         with self._reading() as connection:
             return sqlite_rows.leases(connection, saying)
 

@@ -94,7 +94,7 @@ def entries(rows: sqlite3.Cursor) -> list[Entry]:
 def lease_of(connection: sqlite3.Connection, effect: str) -> Lease | None:
     """Return an effect's lease, if it has one."""
     row = connection.execute(_LEASE, (effect,)).fetchone()
-    return None if row is None else Lease(*row)
+    return None if row is None else _lease(row)
 
 
 def leases(connection: sqlite3.Connection, saying: bytes) -> list[Lease]:
@@ -103,18 +103,26 @@ def leases(connection: sqlite3.Connection, saying: bytes) -> list[Lease]:
     if saying:
         query += " WHERE EXISTS (SELECT 1 FROM entries WHERE effect = l.effect AND instr(bytes, ?))"
         values = [saying]
-    return [Lease(*row) for row in connection.execute(f"{query} ORDER BY effect", values)]
+    return [_lease(row) for row in connection.execute(f"{query} ORDER BY effect", values)]
+
+
+def _lease(row: tuple[Any, ...]) -> Lease:
+    if tuple(map(type, row)) != (str, int, str, str):
+        raise LedgerCorruptError("a lease of the ledger is damaged")
+    return Lease(*row)
 
 
 def head(connection: sqlite3.Connection) -> tuple[int, bytes]:
     """Return the recorded size and root.
 
     Raises:
-        LedgerCorruptError: there is none.
+        LedgerCorruptError: there is none, or it is something else.
     """
     row: tuple[int, bytes] | None = connection.execute(_HEAD).fetchone()
     if row is None:
         raise LedgerCorruptError("the ledger's head is missing")
+    if (type(row[0]), type(row[1])) != (int, bytes):
+        raise LedgerCorruptError("the ledger's head is damaged")
     return row
 
 
@@ -126,6 +134,21 @@ def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
         places = (end - width, end)
         rows.append([row[0] for row in connection.execute(_level_query(level), places)])
     return Frontier(size, rows)
+
+
+def frontier(connection: sqlite3.Connection, size: int, root: bytes) -> Frontier:
+    """Return the right edge of the tree, as :func:`read_frontier`, if it has the recorded root.
+
+    Raises:
+        LedgerCorruptError: the tree does not add up.
+    """
+    found = read_frontier(connection, size)
+    if found.root() != root:
+        raise LedgerCorruptError(
+            "the tree's root does not follow from its hashes; "
+            "run `rml verify` and keep the file as evidence"
+        )
+    return found
 
 
 def hashes(connection: sqlite3.Connection, level: int, start: int, stop: int) -> list[bytes]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from rml.ledger.entry import COLUMNS, FORMAT
 from rml.ledger.store import Step, Survey
-from rml.ledger.tree import TILE_HEIGHT, Tile
+from rml.ledger.tree import HASH_BYTES, TILE_HEIGHT, TILE_LEVEL_MAX, Tile
 from rml.stores.sqlite_reading import SqliteReading
 
 Outline = tuple[bool, ...]
@@ -30,8 +30,6 @@ OUTLINES_MAX: Final = 64
 _VALUES_MAX: Final = 500
 # Of tiles that should not be there, enough are named.
 _STRAYS_MAX: Final = 100
-# An index has 63 bits, so there is no tile of a level above.
-_LEVEL_MAX: Final = 6
 _OPTIONAL: Final = COLUMNS[5:]
 # The order of RFC 8785.
 _HEADER: Final = tuple(sorted((*COLUMNS, "origin")))
@@ -46,9 +44,11 @@ _TILES: Final = (
     "SELECT level, place, hashes, root FROM tiles WHERE level = ? AND place >= ? AND place < ? "
     "ORDER BY place"
 )
+# A level that is no number is found by SQLite's own check of its structures.
 _STRAYS: Final = (
-    f"SELECT level, place FROM tiles WHERE level NOT BETWEEN 0 AND {_LEVEL_MAX} OR place < 0 "
-    f"OR place >= (? >> ({TILE_HEIGHT} * (level + 1))) LIMIT {_STRAYS_MAX}"
+    "SELECT level, place FROM tiles WHERE typeof(level) = 'integer' AND typeof(place) = 'integer' "
+    f"AND (level NOT BETWEEN 0 AND {TILE_LEVEL_MAX} OR place < 0 "
+    f"OR place >= (? >> ({TILE_HEIGHT} * (level + 1)))) LIMIT {_STRAYS_MAX}"
 )
 _ERASURES: Final = "SELECT bytes FROM entries WHERE kind = 'payload.erased' AND corrects IN ({})"
 
@@ -134,8 +134,9 @@ class SqliteVerifying(SqliteReading):
 def _survey(outlines: tuple[Outline, ...]) -> str:
     """Return the query of a survey, which knows these outlines."""
     header = f"CASE {' '.join(map(_when, outlines))} END" if outlines else "NULL"
+    unlike = f"instr(CAST(bytes AS TEXT), {header}) IS NOT 1"
     columns = (
-        f"group_concat(CASE WHEN instr(CAST(bytes AS TEXT), {header}) IS NOT 1 THEN idx END)",
+        f"group_concat(CASE WHEN {unlike} OR length(leaf) IS NOT {HASH_BYTES} THEN idx END)",
         "group_concat(leaf, '')",
         "group_concat(id, '\"')",
         "group_concat(recorded_at, '\"')",

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rml.ledger.errors import AppendUnknownError, LedgerCorruptError, LedgerUnavailableError
+from rml.ledger.errors import AppendUnknownError, LedgerUnavailableError
 from rml.ledger.store import Opening
 from rml.ledger.tree import Frontier
 from rml.stores import sqlite_file, sqlite_rows
@@ -74,8 +74,7 @@ class Writer:
         try:
             if not self._turns.take(deadline):
                 raise busy(self._path)
-            if self.file is not None and time.monotonic() > self._named_until:
-                self._check_identity()
+            self.check_named()
             connection = self.connection or self._connect(deadline)
             if connection.in_transaction:  # an interrupt came before its end could be seen to
                 connection.rollback()
@@ -84,6 +83,25 @@ class Writer:
             self._turns.give_back()
             raise
         return connection
+
+    def begin_on(self, connection: sqlite3.Connection, deadline: float) -> None:
+        """Begin a transaction on the application's own connection, when it is its turn.
+
+        The turn ends at once, for nobody sees the commit. So whoever holds SQLite's lock never
+        waits for a turn, and whoever has the turn waits for SQLite's lock: they cannot wait for
+        each other.
+
+        Raises:
+            LedgerBusyError: as :meth:`begin`.
+            LedgerUnavailableError: as :meth:`begin`.
+        """
+        try:
+            if not self._turns.take(deadline):
+                raise busy(self._path)
+            self._check_identity()
+            self._until(deadline, connection, "BEGIN IMMEDIATE")
+        finally:
+            self._turns.give_back()
 
     def _connect(self, deadline: float) -> sqlite3.Connection:
         create = self._opening.create and self.file is None
@@ -101,12 +119,20 @@ class Writer:
         self.connection = connection
         return connection
 
-    def _check_identity(self) -> None:
+    def check_named(self, so: str = "nothing was recorded") -> None:
+        """Refuse a file that has no name any more: what others record is not in it.
+
+        Raises:
+            LedgerUnavailableError: the file is gone; the message ends with ``so``.
+        """
+        if self.file is not None and time.monotonic() > self._named_until:
+            self._check_identity(so)
+
+    def _check_identity(self, so: str = "nothing was recorded") -> None:
         """Refuse to write into a file that has no name any more: nobody would find it again."""
         if self._path is not None and self.file != sqlite_file.identity(self._path):
             raise LedgerUnavailableError(
-                f"the ledger {self._path} was removed or replaced while it was open; "
-                "nothing was recorded"
+                f"the ledger {self._path} was removed or replaced while it was open; {so}"
             )
         self._named_until = time.monotonic() + NAME_SECONDS
 
@@ -129,12 +155,7 @@ class Writer:
         size, root = sqlite_rows.head(connection)
         frontier, self._frontier = self._frontier, None
         if frontier is None or frontier.size != size or frontier.root() != root:
-            frontier = sqlite_rows.read_frontier(connection, size)
-            if frontier.root() != root:
-                raise LedgerCorruptError(
-                    "the tree's root does not follow from its hashes; "
-                    "run `rml verify` and keep the file as evidence"
-                )
+            frontier = sqlite_rows.frontier(connection, size, root)
         return SqliteTransaction(connection, frontier)
 
     def commit(self, transaction: SqliteTransaction | None = None) -> None:

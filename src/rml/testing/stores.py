@@ -209,14 +209,19 @@ class StoreContract(AnswerContract):
         assert 1 == len(scribe.append(store))
 
     def test_a_busy_store_says_so_when_the_time_is_up(self) -> None:
-        """Nothing is recorded then, and nothing later."""
+        """Nothing is recorded then, and nothing later; both decide on what there is."""
         store = self.new_store()
         scribe = Scribe(store.origin)
         entered, leave = threading.Event(), threading.Event()
 
         def slow(transaction: Transaction) -> None:
+            transaction.select(Query())
             entered.set()
             assert leave.wait(PATIENCE_SECONDS)
+            transaction.append(scribe.seal())
+
+        def second(transaction: Transaction) -> None:
+            transaction.select(Query())
             transaction.append(scribe.seal())
 
         holder = threading.Thread(target=partial(store.write, slow, timeout=PATIENCE_SECONDS))
@@ -224,7 +229,7 @@ class StoreContract(AnswerContract):
         try:
             assert entered.wait(PATIENCE_SECONDS)
             with raises(LedgerBusyError):
-                store.write(lambda t: t.append(scribe.seal()), timeout=0)
+                store.write(second, timeout=0)
         finally:
             leave.set()
             holder.join(PATIENCE_SECONDS)

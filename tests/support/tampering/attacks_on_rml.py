@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+import rml
 from rml.ledger.entry import COLUMNS, leaf_hash
 from rml.ledger.tree import Frontier
 from tampering.attacks import COMMON, ROWS, VICTIM, Attack, Log, attacker, column
+from tampering.attacks_on_indexes import ON_INDEXES
 
 
 def _sql(statement: str, *values: object) -> Callable[[Log, Path], None]:
@@ -80,6 +82,12 @@ def _commitment_too(_: Log, path: Path) -> None:
         recomputed(connection)
 
 
+def _back_dated(_: Log, path: Path) -> None:
+    """Append with a clock that was set back an hour, as everybody who may append can."""
+    with rml.Ledger(path, clock=rml.FrozenClock("2026-06-01T11:00:00Z")) as ledger:
+        ledger.append("payment.charged", world="RML3")
+
+
 def recomputed(connection: sqlite3.Connection) -> None:
     """Make tiles and head follow from the leaves, as an attacker with this library would."""
     frontier = Frontier()
@@ -131,6 +139,11 @@ OWN: Final = (
         VICTIM,
     ),
     Attack(
+        "leaf hash with one byte more",
+        _sql("UPDATE entries SET leaf = CAST(leaf || x'00' AS BLOB) WHERE idx = ?", VICTIM),
+        VICTIM,
+    ),
+    Attack(
         "personal value edited",
         _sql(_AS_TEXT, "ada@", "eve@", VICTIM),
         VICTIM,
@@ -166,11 +179,12 @@ OWN: Final = (
         "lease forged",
         _sql("INSERT INTO leases VALUES ('ef_x', 1, 'x', '2026-01-01T00:00:00.000000Z')"),
     ),
-    Attack("table added", _sql("CREATE TABLE notes (text TEXT)")),
+    Attack("entry appended with a clock set back", _back_dated, ROWS),
+    Attack("index added", _sql("CREATE INDEX x ON entries (world)")),
     Attack(
         "trigger added",
         _sql("CREATE TRIGGER x AFTER INSERT ON entries BEGIN SELECT 1; END"),
     ),
     *map(column, COLUMNS),
 )
-ATTACKS: Final = (*COMMON, *OWN)
+ATTACKS: Final = (*COMMON, *OWN, *ON_INDEXES)

@@ -10,7 +10,7 @@ from witness import Witness, serving
 
 import rml
 from rml.ledger.entry import COLUMNS
-from tampering.attacks import ROWS, Table
+from tampering.attacks import ROWS, VICTIM, Table
 from tampering.matrix import Found
 
 ORIGIN: Final = "example.com/ledger"
@@ -94,17 +94,27 @@ class OurLedger:
         with rml.Ledger(path, create=False) as ledger:
             found = ledger.verify(**extra)
         first = found.problems[0].index if found.problems else None
-        return Found(not found.ok, first, found.level.value)
+        remarked = any("a clock was set back" in remark for remark in found.remarks)
+        return Found(not found.ok, first, found.level.value, remarked)
 
 
 def _fill(draft: rml.Draft, rows: int, changed: int | None) -> None:
-    for row in range(rows):
+    """Append rows; the victim is in every index."""
+    opened = draft.append("day.opened", world="RML1")
+    indexed: dict[str, Any] = {
+        "effect": "ef_" + "1" * 32,
+        "corrects": opened.id,
+        "incident": "INC-2026-0001",
+        "correlation": "req-1",
+    }
+    for row in range(1, rows):
         draft.append(
             "payment.charged",
             world="RML3",
             operation="payment.charge",
             facts={"amount": 9_000 + row if row == changed else 1_000 + row},
             personal={"email": "ada@example.com"},
+            **(indexed if row == VICTIM else {}),
         )
 
 

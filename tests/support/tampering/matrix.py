@@ -16,6 +16,7 @@ from tampering.attacks import Attack, Log
 # What can come of an attack.
 CAUGHT: Final = "caught"  # it says that something is wrong
 REFUSED: Final = "refused"  # it does not open or read the file, and says so by an error of its own
+REMARKED: Final = "remarked"  # it accuses nobody, and says what a reader should know
 LOWERED: Final = "level falls"  # it finds nothing wrong, and claims less than of the honest file
 MISSED: Final = "missed"
 CRASHED: Final = "crashed"  # an exception that is none of its own
@@ -33,11 +34,13 @@ class Found:
         caught: whether something is wrong.
         first: the first entry that is, if one is named.
         level: how much it claims to have shown.
+        remarked: whether it says that a clock went back.
     """
 
     caught: bool
     first: int | None = None
     level: str = ""
+    remarked: bool = False
 
 
 class Verifying(Log, Hashable, Protocol):
@@ -83,7 +86,15 @@ def attacked(
         return (REFUSED if isinstance(error, log.errors) else CRASHED), None
     if found.caught:
         return CAUGHT, found
-    return (MISSED if found.level == log.verify(honest).level else LOWERED), found
+    if found.remarked:
+        return REMARKED, found
+    return (MISSED if found.level == _level(log, honest) else LOWERED), found
+
+
+@cache
+def _level(log: Verifying, honest: Path) -> str:
+    """What a log claims of an honest file."""
+    return log.verify(honest).level
 
 
 @cache

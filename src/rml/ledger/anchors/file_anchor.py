@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rml.error import InvalidInputError
-from rml.files import EVERYBODY, FileNotWrittenError, as_path, writing
+from rml.files import EVERYBODY, FileNotWrittenError, as_path, read_file, writing
 from rml.ledger.anchors.anchor import ProveFrom, renewed
 from rml.ledger.anchors.kept import read_kept
 from rml.ledger.errors import AnchorError
@@ -19,8 +18,7 @@ from rml.ledger.proofs.checkpoint import read_checkpoint
 from rml.ledger.proofs.cosignature import Trust
 from rml.stores.turns import FileTurns
 
-# Some hundred signatures. A ledger's file is larger, and is not opened by mistake: SQLite loses its
-# locks when its own process closes the file.
+# Some hundred signatures.
 ANCHOR_BYTES_MAX: Final = 30_000
 # How long to wait while another process anchors the same ledger, in seconds.
 TURN_SECONDS: Final = 10.0
@@ -90,10 +88,7 @@ class FileAnchor:
 
     def _read(self) -> bytes | None:
         try:
-            found = self.path.stat()
-            if not stat.S_ISREG(found.st_mode) or found.st_size > ANCHOR_BYTES_MAX:
-                raise InvalidInputError(f"{self} holds no checkpoint: it is something else")
-            return self.path.read_bytes()
+            data = read_file(self.path, ANCHOR_BYTES_MAX)
         except FileNotFoundError as error:
             if self.path.parent.is_dir():
                 return None
@@ -101,6 +96,9 @@ class FileAnchor:
             raise AnchorError(message) from error
         except OSError as error:
             raise AnchorError(f"{self} cannot be read: {error.strerror}") from error
+        if data is None:
+            raise InvalidInputError(f"{self} holds no checkpoint: it is something else")
+        return data
 
     def _write(self, checkpoint: str) -> None:
         try:

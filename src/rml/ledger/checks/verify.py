@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from rml.clock import utc_text
 from rml.error import InvalidInputError, RmlError
 from rml.ledger.anchors.kept import Kept, forked, rolled_back
 from rml.ledger.checks.beside import beside
 from rml.ledger.checks.check import Checked, check_row
+from rml.ledger.checks.clocks import Clocks
 from rml.ledger.checks.sieve import Sieve, Sifted
 from rml.ledger.checks.verification import Level, Problem, Verification
 from rml.ledger.entry import Entry, leaf_hash
@@ -29,7 +31,15 @@ from rml.ledger.erasures.losses import Loss, Losses
 from rml.ledger.leases import Leases
 from rml.ledger.proofs.checkpoint import Checkpoint
 from rml.ledger.store import Head, Step, Store, Survey
-from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, Tile, row_widths, split_tile
+from rml.ledger.tree import (
+    TILE_HEIGHT,
+    TILE_LEVEL_MAX,
+    TILE_WIDTH,
+    Frontier,
+    Tile,
+    row_widths,
+    split_tile,
+)
 
 # A file that is wrong everywhere is wrong; a thousand lines about it help nobody.
 PROBLEMS_MAX: Final = 100
@@ -87,6 +97,7 @@ class _Verifying:
         self._sieve = Sieve()
         self._losses = Losses(store)
         self._leases = Leases(store)
+        self._clocks = Clocks()
         self._start = self._next = self._size = 0
         self._readable = True
 
@@ -125,7 +136,7 @@ class _Verifying:
             size=self._size,
             root=self._frontier.root().hex(),
             problems=tuple(problems),
-            remarks=(skipped,) if self._start else (),
+            remarks=(*((skipped,) if self._start else ()), *self._clocks.remarks()),
         )
 
     def _add(self, *problems: Problem) -> None:
@@ -144,6 +155,9 @@ class _Verifying:
         if edge.root() == self._since.root:
             self._frontier = edge
             self._start = self._next = self._since.size
+            last = self._store.rows(max(self._start - 1, 0), self._start)
+            before = {row.index: check_row(row, self._store.origin) for row in last}
+            self._look_at_clocks(0, Survey(doubtful=()), before)
 
     def _compare_with_before(self) -> None:
         """Compare what the entries give with the checkpoint, at its size."""
@@ -199,6 +213,7 @@ class _Verifying:
         self._grow(leaves)
         self._compare_with_before()
         self._look_beside(start, survey, sifted, checked)
+        self._look_at_clocks(start, survey, checked)
         return bool(data)
 
     def _expect(self, index: int) -> None:
@@ -236,6 +251,16 @@ class _Verifying:
             if isinstance(teller, Entry):
                 self._losses.account(teller)
 
+    def _look_at_clocks(self, start: int, survey: Survey, checked: Mapping[int, Checked]) -> None:
+        """Note when the entries of a page were recorded: of all that were surveyed, or checked."""
+        if survey.recorded_ats:
+            times = survey.recorded_ats.decode("utf-8", "replace")
+            self._clocks.look(start, times.split('"'))
+            return
+        for index, one in checked.items():
+            if one.entry is not None:
+                self._clocks.look(index, [utc_text(one.entry.recorded_at)])
+
     def _look_at_end(self) -> None:
         """Look for what is missing before the head, and for what is there beyond it."""
         if self._next < self._size:
@@ -272,7 +297,8 @@ class _Verifying:
     def _look_at_edges(self, head: Head) -> None:
         """Look for tiles of entries that are not there, and at the roots."""
         for level, place in self._store.strays(self._size):
-            end = (place + 1) * _entries_below(level)
+            is_level = 0 <= level <= TILE_LEVEL_MAX
+            end = (place + 1) * _entries_below(level) if is_level else 0
             if not self._size < end <= self._store.head().size:  # else it was filled since
                 detail = f"tile {level}/{place} covers entries that are not there"
                 self._add(Problem("tile", detail, self._size))

@@ -14,7 +14,7 @@ from rml.error import InvalidInputError
 from rml.ledger.argument import unknown
 from rml.ledger.draft import Draft, Receipt
 from rml.ledger.entry import Entry
-from rml.ledger.erasures.retention import ERASED
+from rml.ledger.erasures.retention import ERASED, PRUNED, Pruned
 
 # Without these, an effect or a saga that has not ended could never be ended: its next call must be
 # recognised as a repetition, and a saga is resumed with its arguments.
@@ -63,7 +63,10 @@ class Erased:
 
 
 def erase(draft: Draft, what: str, names: Sequence[str], by: str, reason: str) -> Receipt:
-    """Record that fields of an entry, or of an effect's entries, are erased, and erase them."""
+    """Record that fields of an entry, or of an effect's entries, are erased, and erase them.
+
+    Of what is gone already, the receipt of the entry that says so is returned.
+    """
     found = draft.entry(what)
     entries = [found] if found is not None else draft.of_effect(what)
     if not entries:
@@ -75,9 +78,26 @@ def erase(draft: Draft, what: str, names: Sequence[str], by: str, reason: str) -
     receipts = []
     for entry in entries:
         there = [name for name in names if name in entry.commitments]
-        if there:
-            receipts.append(_erase(draft, entry, there, by, reason))
+        left = [name for name in there if name in entry.personal]
+        record = _record_of(draft, entry, there) if there and not left else None
+        if record is not None:
+            receipts.append(Receipt(record.id, record.index, record.recorded_at))
+        elif there:
+            receipts.append(_erase(draft, entry, left or there, by, reason))
     return receipts[-1]
+
+
+def _record_of(draft: Draft, entry: Entry, names: Sequence[str]) -> Entry | None:
+    """Return the entry that accounts for all of these fields being gone, or the last of several."""
+    erasing = draft.entries(kind=ERASED, corrects=entry.id)
+    gone = {name for one in erasing for name in one.facts.get("fields", ())}
+    if gone.issuperset(names):
+        return erasing[-1]
+    for pruning in draft.entries(kind=PRUNED, newest_first=True, limit=1):
+        pruned = Pruned.by(pruning)
+        if pruned is not None and pruned.covers(entry):
+            return pruning
+    return None
 
 
 def erase_all(

@@ -22,6 +22,7 @@ from rml.ledger.entry import Entry, check_text
 from rml.ledger.erasures.erasure import Erased, Removal, erase, erase_all
 from rml.ledger.erasures.pruning import prune, record
 from rml.ledger.erasures.retention import ERASED, PRUNED, Pruned
+from rml.ledger.errors import UnknownIdError
 from rml.ledger.queries.asking import LedgerAnswers
 from rml.ledger.store import Query
 from rml.ledger.writing import LedgerWriting
@@ -40,6 +41,8 @@ class LedgerForgetting(LedgerAnswers, LedgerWriting):
 
     def erase(self, entry_id: str, fields: Sequence[str], *, by: str, reason: str) -> Receipt:
         """Remove personal fields for good and record who did it and why; all proofs stay valid.
+
+        What is gone already is not recorded again: the receipt is that of the entry that says so.
 
         Args:
             entry_id: an entry's id, or an effect's: then of all its entries that have the fields.
@@ -119,7 +122,8 @@ class LedgerForgetting(LedgerAnswers, LedgerWriting):
 
         Args:
             before: an index: everything below it; or a moment: everything below the first entry
-                that was recorded then or later. What was pruned before stays so.
+                that was recorded then or later, and not one yet to come. What was pruned before
+                stays so.
             by: who prunes.
             reason: by what rule; in clear for ever.
             progress: called with (entries looked at, entries below the index) now and then.
@@ -148,9 +152,15 @@ class LedgerForgetting(LedgerAnswers, LedgerWriting):
         """Return when, by whom and why each personal field of an entry was removed, by its name.
 
         Raises:
-            UnknownIdError: there is no such entry.
+            UnknownIdError: there is no such entry; of an effect, ask for each of its entries.
         """
-        entry = self._recorded(entry_id)
+        try:
+            entry = self._recorded(entry_id)
+        except UnknownIdError:
+            if not self._store.effect(entry_id)[0]:
+                raise
+            each = f"ask for each entry of ledger.entries(effect={entry_id!r})"
+            raise UnknownIdError(f"{entry_id} is an effect; {each}") from None
         gone, found = entry.erased(), dict[str, Erased]()
         if gone:
             for erasing in self._store.select(Query(kind=ERASED, corrects=entry.id)):
@@ -206,6 +216,10 @@ class LedgerForgetting(LedgerAnswers, LedgerWriting):
         size = self._store.head().size
         if isinstance(before, datetime):
             moment = utc_text(check_aware("before", before))
+            if moment > utc_text(self.clock.now()):
+                raise InvalidInputError(
+                    f"before is a moment yet to come, {moment}; give an index to prune everything"
+                )
             later = self._store.select(Query(since=moment, before=size, limit=1))
             return next((entry.index or 0 for entry in later), size)
         if type(before) is int and 0 <= before <= size:

@@ -61,7 +61,10 @@ def back_up(
         LedgerCorruptError: the copy, and so most likely the ledger, is not what it says it is.
     """
     if not isinstance(store, FileStore):
-        raise InvalidInputError("a ledger in memory has no file to back up; keep it in SQLite")
+        raise InvalidInputError(
+            "this ledger has no file to back up; `rml copy` makes one of a ledger in PostgreSQL, "
+            "and for one in memory: keep it in SQLite"
+        )
     tell = progress or _nobody
     _check_place(store, path)
     size = store.head().size

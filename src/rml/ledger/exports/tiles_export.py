@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from rml.error import InvalidInputError
-from rml.files import EVERYBODY, FileNotWrittenError, make_folders, writing
+from rml.files import EVERYBODY, FileNotWrittenError, make_folders, read_file, writing
 from rml.ledger.anchors.anchor import unsigned
 from rml.ledger.anchors.anchoring import contradicted
 from rml.ledger.anchors.kept import Kept, contradiction
@@ -94,8 +94,7 @@ def _before(folder: Path, origin: str) -> tuple[Checkpoint, bool]:
             return nothing, False
         names = {path.name for path in folder.iterdir()}
         if CHECKPOINT in names:
-            with (folder / CHECKPOINT).open("rb") as file:
-                text = file.read(NOTE_BYTES_MAX + 1)
+            text = read_file(folder / CHECKPOINT, NOTE_BYTES_MAX) or b""
     except OSError as error:
         raise FileNotWrittenError(f"cannot export to {folder}: {error.strerror}") from error
     if CHECKPOINT in names:

@@ -82,6 +82,20 @@ class LedgerAnswers(ABC):
         """
         return self._shown(self._recorded(entry_id))
 
+    def index_of(self, entry_id: str) -> int:
+        """Return the index of an entry, such as a receipt names.
+
+        Where a later sealing gives it, as in PostgreSQL, what this process wrote is sealed first:
+        the answer takes as long as that does, and at most the ledger's timeout.
+
+        Raises:
+            UnknownIdError: there is no such entry.
+            LedgerBusyError: it could not be sealed in time; it is durable all the same.
+        """
+        index = self._recorded(entry_id).index
+        assert index is not None, "a store selects what was sealed"
+        return index
+
     def _recorded(self, entry_id: str) -> Entry:
         """Return one entry as it was recorded, whatever upcasters show of it."""
         query = Query(id=check_text("entry_id", entry_id), before=self._before)

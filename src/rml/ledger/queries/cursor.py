@@ -8,20 +8,19 @@ number that means something else by now.
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Final, Protocol
 
 import attrs
 
 from rml.error import InvalidInputError
-from rml.files import as_path, writing
+from rml.files import as_path, read_file, writing
 from rml.ledger.errors import LedgerCorruptError, ProofError
 from rml.ledger.proofs.checkpoint import ORIGIN_BYTES_MAX, Checkpoint
 from rml.ledger.proofs.merkle import tree_root
 from rml.ledger.store import Store
 
-# The longest origin, size and root, a line each. No SQLite file is as small as that.
+# The longest origin, size and root, a line each.
 CURSOR_BYTES_MAX: Final = ORIGIN_BYTES_MAX + 19 + 44 + 3
 _EVIDENCE: Final = "run `rml verify` and keep the file as evidence"
 
@@ -66,18 +65,14 @@ class FileCursor:
             InvalidInputError: it cannot be read, or holds something else.
         """
         try:
-            # What is too large is something else, and is not even opened: it may be a ledger, whose
-            # locks SQLite loses when its own process closes the file. A device may have no end.
-            told = self.path.stat()
-            is_one = stat.S_ISREG(told.st_mode) and told.st_size <= CURSOR_BYTES_MAX
-            data = self.path.read_bytes() if is_one else b""
+            data = read_file(self.path, CURSOR_BYTES_MAX)
         except FileNotFoundError:
             return None
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise InvalidInputError(f"cannot read the cursor {self.path}: {reason}") from error
         try:
-            return Checkpoint.from_text(data)
+            return Checkpoint.from_text(data or b"")
         except InvalidInputError:
             raise InvalidInputError(
                 f"{self.path} holds no cursor, or a damaged one; "

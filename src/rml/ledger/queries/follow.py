@@ -17,7 +17,7 @@ import attrs
 from rml.ledger.entry import Entry
 from rml.ledger.proofs.checkpoint import Checkpoint
 from rml.ledger.queries.cursor import Cursor, check_continues, checkpoint_at
-from rml.ledger.store import Query, Store
+from rml.ledger.store import Query, Store, Waking
 from rml.threads import run
 
 # Two looks a second a person does not wait for, and each is one small read.
@@ -65,6 +65,7 @@ class Follower:
         self._cursor = cursor
         self._poll = poll
         self._wait = wait
+        self._rest_of: Wait = store.rest if isinstance(store, Waking) else time.sleep
 
     @property
     def position(self) -> Checkpoint:
@@ -83,7 +84,7 @@ class Follower:
             LedgerCorruptError: the ledger no longer begins with what has been seen of it.
             UpcastError: an upcaster failed; the cursor stays before its entry.
         """
-        wait = self._wait or time.sleep
+        wait = self._wait or self._rest_of
         while True:
             page = self._read()
             for entry in page.entries:
@@ -108,7 +109,10 @@ class Follower:
     async def _rest(self, poll: float) -> object:
         if self._wait is not None:
             return await run(self._wait, poll)
-        await asyncio.sleep(poll)
+        if self._rest_of is time.sleep:
+            await asyncio.sleep(poll)
+        else:
+            await run(self._rest_of, poll)
         return False
 
     def _read(self) -> _Page:

@@ -1,0 +1,180 @@
+"""`rml case INC-... impact|containment|timeline`: what the ledger itself says about a case."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from rml.cli.casework import (
+    by_option,
+    case_options,
+    listed,
+    moment_option,
+    named_incident,
+    override_option,
+)
+from rml.cli.ending import FINE, NO
+from rml.cli.output import examples, fields, moment, say, say_json, wrapped
+from rml.cli.place import opened_ledger
+from rml.incident.casebook import Casebook
+from rml.incident.evidence.impact import Impact
+from rml.incident.evidence.joining import JoinedTimeline
+from rml.incident.levers.containment import QUIET
+
+
+@click.command(
+    epilog=examples(
+        "rml case INC-2026-0001 impact --operation payment.charge --key order_id \\",
+        "    --user customer --by mina",
+        "rml case INC-2026-0001 impact --operation payment.charge --key customer \\",
+        "    --key amount --within 3600 --by mina",
+    )
+)
+@click.option("--operation", metavar="OP", required=True, help="Whose effects are counted.")
+@listed("--key", "NAME", "What should have made two effects one: a fact, `key` or `scope`")
+@click.option("--within", metavar="S", type=float, help="Seconds between two duplicates.")
+@moment_option("--since", "Only effects that began then or later.")
+@moment_option("--until", "Only effects that began before.")
+@click.option("--user", metavar="FACT", help="The fact that says whom an effect concerns.")
+@click.option("--amount", metavar="FACT", default="amount", show_default=True, help="How much.")
+@click.option(
+    "--currency", metavar="FACT", default="currency", show_default=True, help="In which currency."
+)
+@click.option("--no-amounts", is_flag=True, help="Count no amounts.")
+@by_option
+@override_option
+@case_options
+def impact(
+    *,
+    operation: str,
+    key: tuple[str, ...],
+    within: float | None,
+    since: datetime | None,
+    until: datetime | None,
+    user: str | None,
+    amount: str,
+    currency: str,
+    no_amounts: bool,
+    by: str,
+    override: str | None,
+    as_json: bool,
+) -> int:
+    """Count what happened and should not have; the count is recorded with its query.
+
+    Without --key, every effect of the operation that happened is counted.
+    """
+    with opened_ledger() as ledger:
+        found = Casebook(ledger)[named_incident()].count_impact(
+            operation=operation,
+            by=by,
+            key=key,
+            within=within,
+            since=since,
+            until=until,
+            user=user,
+            amount=None if no_amounts else amount,
+            currency=currency,
+            override=override,
+        )
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        say(_impact_page(found))
+    return FINE
+
+
+def _impact_page(found: Impact) -> list[str]:
+    counted = [
+        ("transactions", found.transactions),
+        ("users", "not asked" if found.users is None else found.users),
+        *((f"in {currency}", amount) for currency, amount in found.amounts_text().items()),
+        ("perhaps more", found.unsure or None),
+        ("without an amount", found.unpriced or None),
+        ("without a key", found.unkeyed or None),
+    ]
+    ids = [f"  {one}" for one in found.harmed]
+    page = [*wrapped(str(found), "", "  "), "", *fields(counted)]
+    return [*page, "", *ids] if ids else page
+
+
+@click.command(epilog=examples("rml case INC-2026-0001 containment && echo data may be corrected"))
+@click.option(
+    "--quiet",
+    metavar="S",
+    type=click.FloatRange(min=0),
+    default=QUIET.total_seconds(),
+    show_default=True,
+    help="Seconds in which nothing may have begun.",
+)
+@case_options
+def containment(*, quiet: float, as_json: bool) -> int:
+    """Say whether the bleeding has stopped: nothing new for a while. Status 1 if not."""
+    with opened_ledger() as ledger:
+        found = Casebook(ledger)[named_incident()].prove_containment(quiet)
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        named = [
+            ("stopped", ", ".join(found.operations) or None),
+            ("begun since", ", ".join(found.offending) or None),
+            ("in flight", ", ".join(found.in_flight) or None),
+            ("in doubt", ", ".join(found.in_doubt) or None),
+        ]
+        say([*wrapped(str(found), "", "  "), *fields(named)])
+    return FINE if found.proven else NO
+
+
+@click.command(
+    epilog=examples(
+        "rml case INC-2026-0001 timeline --logs app.jsonl --otlp spans.jsonl",
+        "rml case INC-2026-0001 timeline --logs app.jsonl \\",
+        "    --since 2026-11-21T02:30:00Z --json",
+    )
+)
+@listed("--logs", "FILE", "Application logs as JSON lines")
+@listed("--otlp", "FILE", "OpenTelemetry traces or logs as OTLP JSON")
+@moment_option("--since", "Leave out what files tell of earlier moments.")
+@moment_option("--until", "Leave out what files tell of this moment and later ones.")
+@click.option("--zone", metavar="TZ", help="Of times that name none, such as Europe/Berlin.")
+@case_options
+def timeline(
+    *,
+    logs: tuple[str, ...],
+    otlp: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    zone: str | None,
+    as_json: bool,
+) -> int:
+    """Show one timeline from the ledger, logs and telemetry; nothing is recorded.
+
+    Lines that cannot be read, and what contradicts the ledger, stand at its end.
+    """
+    with opened_ledger() as ledger:
+        found = Casebook(ledger)[named_incident()].timeline_from(
+            logs=list(map(Path, logs)),
+            otlp=list(map(Path, otlp)),
+            since=since,
+            until=until,
+            zone=zone,
+        )
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        say(_timeline_page(found))
+    return FINE
+
+
+def _timeline_page(found: JoinedTimeline) -> list[str]:
+    lines: list[str] = []
+    for event in found:
+        begin = f"{moment(event.at)}  {event.world.value}  "
+        told = f"{event.type}: {event.text} [{', '.join(event.sources)}]"
+        lines += wrapped(told, begin, " " * len(begin))
+    notes = [line for note in found.notes() for line in wrapped(note, "", "  ")]
+    return [*lines, "", *notes] if notes else lines
+
+
+EVIDENCE = (containment, impact, timeline)

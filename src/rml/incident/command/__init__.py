@@ -1,0 +1,1 @@
+"""Who leads, who does what, and who must hear of it by when."""

@@ -1,0 +1,231 @@
+"""How a case comes to its end: its status, its world, what is confirmed, and closing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from rml.incident import ending_rule, kinds, rule, step
+from rml.incident.command import leading
+from rml.incident.command.policy import policy_digest
+from rml.incident.gate import Barrier
+from rml.incident.pages.casefile import CaseStatus
+from rml.incident.recording import CaseRecording, Step
+from rml.incident.rule import Look
+from rml.ledger.draft import Draft, Receipt, as_world
+from rml.world import World
+
+
+class CaseFinishing(CaseRecording):
+    """What moves a case itself, and ends it."""
+
+    def move(
+        self, to: CaseStatus | str, *, by: str, reason: str, override: str | None = None
+    ) -> Receipt:
+        """Change the status, as far as :func:`rml.incident.pages.casefile.can_move` allows.
+
+        An RML3 case is resolved once the four lines of ``resolution`` are confirmed.
+
+        Raises:
+            StepRefusedError: the status does not lead there.
+        """
+        wanted, why = step.status("to", to), step.said("reason", reason)
+        actor = step.named("by", by)
+        passed = None if override is None else step.said("override", override)
+
+        def work(draft: Draft) -> Receipt:
+            look = Look(draft, self.id)
+            rule.check_open(draft, self.id)
+            before = look.read.file.status
+            rule.settle(look, kinds.STATUS, ending_rule.check_move(look, wanted), passed, actor)
+            facts = {"from": before.value, "to": wanted.value, "reason": why}
+            return draft.append(
+                kinds.STATUS, world=look.world, facts=facts, actor=actor, incident=self.id
+            )
+
+        return self._ledger.write(work)
+
+    def downscope(self, to: World | str, *, by: str, reason: str, evidence: str) -> Receipt:
+        """Record that it reached less far than was feared. What was recorded before stays.
+
+        A suspicion that turned out to be history is scoped to ``RML3``: it is certain then. Who
+        had been told of more is recorded with it.
+
+        Args:
+            to: the world that it reached.
+            by: who answers for this.
+            reason: why it is believed.
+            evidence: what shows it: a query, a statement, a link.
+
+        Raises:
+            StepRefusedError: ``to`` is not narrower; only a new signal widens a case.
+        """
+        wanted, actor = as_world(to), step.named("by", by)
+        why, shown = step.said("reason", reason), step.said("evidence", evidence)
+
+        def work(draft: Draft) -> Receipt:
+            look = Look(draft, self.id)
+            rule.check_open(draft, self.id)
+            facts = ending_rule.downscope_facts(look, wanted, why, shown)
+            return draft.append(
+                kinds.DOWNSCOPED, world=look.world, facts=facts, actor=actor, incident=self.id
+            )
+
+        return self._ledger.write(work)
+
+    def lift(self, mitigation: str, detail: str, *, by: str, at: datetime | None = None) -> Receipt:
+        """Record that a temporary mitigation is gone.
+
+        Args:
+            mitigation: the id of the entry of ``contain(..., temporary=True)``.
+            detail: what was done, and what holds in its place.
+            by: who did it.
+            at: when, if not now.
+
+        Raises:
+            UnknownIdError: ``mitigation`` names no containment of this case.
+        """
+        one = step.named("mitigation", mitigation)
+        facts = {"mitigation": one, "detail": step.said("detail", detail)}
+
+        def bars(look: Look) -> Iterator[Barrier]:
+            rule.of_case(look, "mitigation", one, kinds.CONTAINED)
+            yield from rule.since_detection(look, at)
+
+        return self._record(
+            Step(
+                kind=kinds.LIFTED,
+                facts=facts,
+                world=World.RML2,
+                actor=step.named("by", by),
+                at=at,
+                bars=bars,
+            )
+        )
+
+    def confirm(self, *items: str, by: str, evidence: str) -> Receipt:
+        """Confirm lines of the lists that end a case; a new signal makes all of them open again.
+
+        Args:
+            items: lines, such as ``services_restored``; or ``resolution``, ``recovery``,
+                ``stand_down`` for all lines of one.
+            by: who has looked.
+            evidence: what they saw.
+        """
+        facts = leading.confirmed(items, evidence)
+        return self._record(Step(kind=kinds.CONFIRMED, facts=facts, actor=step.named("by", by)))
+
+    def all_clear(self, detail: str, *, by: str, override: str | None = None) -> Receipt:
+        """Give the all clear: one unambiguous message with which people stand down.
+
+        Args:
+            detail: the message, with thanks.
+            by: the commander, where there is one.
+            override: why a rule that bars it is passed.
+
+        Raises:
+            StepRefusedError: it was given already, or ``resolution`` is not confirmed.
+        """
+        actor = step.named("by", by)
+        return self._record(
+            Step(
+                kind=kinds.ALL_CLEAR,
+                facts={"detail": step.said("detail", detail)},
+                actor=actor,
+                override=override,
+                bars=lambda look: ending_rule.check_all_clear(look, actor),
+            )
+        )
+
+    def close(self, *, by: str, override: str | None = None) -> Receipt:
+        """Close the case, which resolves it.
+
+        Args:
+            by: the commander, where there is one.
+            override: why it is closed though something is missing; an effect in doubt bars it
+                whatever the reason.
+
+        Raises:
+            StepRefusedError: something is missing; ``error.details["missing"]`` names all of it.
+        """
+        actor = step.named("by", by)
+        return self._record(
+            Step(
+                kind=kinds.CLOSED,
+                facts={"status": CaseStatus.RESOLVED.value, "policy": policy_digest()},
+                actor=actor,
+                override=override,
+                bars=lambda look: ending_rule.closing_barriers(look, actor, self._calendar),
+            )
+        )
+
+    def postmortem(
+        self,
+        *,
+        by: str,
+        attended: Mapping[str, str],
+        absent: Mapping[str, str] | None = None,
+        link: str | None = None,
+        at: datetime | None = None,
+    ) -> Receipt:
+        """Record that the postmortem was held, also of a case that is closed already.
+
+        Args:
+            by: who writes it down.
+            attended: who was there: ``{"legal": "...", "business": "...", "sre": "..."}``.
+            absent: why nobody was there for a role: ``{"legal": "read it before"}``.
+            link: where it can be read.
+            at: when it was held, if not now.
+
+        Raises:
+            StepRefusedError: of an RML3 case, a role was neither there nor is excused.
+        """
+        facts, actor = step.postmortem(attended, absent, link), step.named("by", by)
+
+        def work(draft: Draft) -> Receipt:
+            look = Look(draft, self.id)
+            bars = ending_rule.check_postmortem(look, facts, at)
+            rule.settle(look, kinds.POSTMORTEM, bars, None, actor)
+            return draft.append(
+                kinds.POSTMORTEM,
+                world=World.RML2,
+                facts=facts,
+                at=at,
+                actor=actor,
+                incident=self.id,
+            )
+
+        return self._ledger.write(work)
+
+    def complete(self, what: str, *, by: str, at: datetime | None = None) -> Receipt:
+        """Record that a change is done, also of a case that is closed already.
+
+        Args:
+            what: the change, in the words of ``learn(changes=[...])``.
+            by: who says so.
+            at: when it was done, if not now.
+
+        Raises:
+            InvalidInputError: no change of the case is called so.
+            StepRefusedError: it is done already.
+        """
+        change, actor = step.said("what", what), step.named("by", by)
+
+        def work(draft: Draft) -> Receipt:
+            look, kind = Look(draft, self.id), kinds.CHANGE_DONE
+            facts = ending_rule.change_named(look, change)
+            rule.settle(look, kind, ending_rule.check_done(look, change, at), None, actor)
+            return draft.append(
+                kind, world=World.RML2, facts=facts, at=at, actor=actor, incident=self.id
+            )
+
+        return self._ledger.write(work)
+
+    def reopen(self, *, by: str, reason: str) -> Receipt:
+        """Take a closed case up again; it is ongoing, and what was confirmed is open again.
+
+        Raises:
+            StepRefusedError: it is not closed.
+        """
+        actor, why = step.named("by", by), step.said("reason", reason)
+        return self._ledger.write(lambda draft: ending_rule.reopen(draft, self.id, actor, why))

@@ -1,0 +1,157 @@
+"""What stands between a case and its end: what must be seen to, and which rule asks for it.
+
+Pure. The page must be complete (:mod:`rml.incident.closing`), and no effect in doubt. What is in
+place for a while must be gone, every order confirmed. And an RML3 case is closed by effect: every
+harm that was counted has a correction that names it, and somebody has confirmed each line of the
+lists below since the last signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from rml.effect.state import Effect, EffectState
+from rml.incident.closing import missing_for_close
+from rml.incident.command.postmortem import PostmortemDue
+from rml.incident.lesson import unanswered
+from rml.incident.projection import Projection
+from rml.ledger.entry import Entry
+from rml.world import World
+
+# What must be true before a case is resolved.
+RESOLUTION: Final = ("services_restored", "impact_ceased", "metrics_normal", "nothing_residual")
+# What must be in order again before people go.
+RECOVERY: Final = (
+    "data_consistent",
+    "monitoring_restored",
+    "evidence_preserved",
+    "stakeholders_told",
+    "postmortem_scheduled",
+    "follow_ups_assigned",
+)
+# How people are let go.
+STAND_DOWN: Final = (
+    "status_page_resolved",
+    "timeline_archived",
+    "people_checked_on",
+    "runbook_exists",
+)
+LISTS: Final = {"resolution": RESOLUTION, "recovery": RECOVERY, "stand_down": STAND_DOWN}
+# What a sentence shows of the lessons that change nothing.
+_LESSONS_SHOWN_MAX: Final = 3
+# How an effect may stand while nobody knows its end.
+_OPEN_ENDED: Final = (EffectState.IN_DOUBT, EffectState.IN_FLIGHT)
+
+
+@attrs.frozen
+class Barrier:
+    """What bars a step: the rule that asks for something, and what, in one sentence.
+
+    Attributes:
+        rule: the rule's name.
+        text: what is missing and how to mend it.
+        overridable: whether a named person may pass it with a reason.
+    """
+
+    rule: str
+    text: str
+    overridable: bool = True
+
+
+def barriers(
+    read: Projection,
+    effects: Iterable[Effect],
+    uncorrected: Iterable[str],
+    owed: PostmortemDue | None = None,
+) -> list[Barrier]:
+    """Return what bars closing a case.
+
+    Args:
+        read: the case.
+        effects: those that it is about, as they stand.
+        uncorrected: the ids of harm that nothing has corrected.
+        owed: the postmortem that it owes.
+    """
+    found = [Barrier("page-complete", line) for line in missing_for_close(read.file)]
+    found += [_doubt(effect) for effect in effects if effect.state in _OPEN_ENDED]
+    found += [
+        Barrier(
+            "mitigation-lifted",
+            f"mitigation {entry.id} ({entry.facts['lever']}, by {entry.actor}) is still in place: "
+            "lift it",
+        )
+        for entry in read.mitigations
+    ]
+    found += [
+        Barrier("order-confirmed", f"order {order.entry} to {order.to} is open: {order.detail}")
+        for order in read.orders
+        if order.is_open
+    ]
+    if read.file.rml_world is World.RML3:
+        found += _of_history(read, uncorrected)
+    return found + overdue(owed)
+
+
+def overdue(owed: PostmortemDue | None) -> list[Barrier]:
+    """Return what bars a step because a postmortem is overdue."""
+    if owed is None or not owed.overdue:
+        return []
+    text = f"the postmortem was due on {owed.due}: hold it, and record it with case.postmortem(...)"
+    return [Barrier("postmortem-overdue", text)]
+
+
+def _doubt(effect: Effect) -> Barrier:
+    state = effect.state.replace("_", " ")
+    return Barrier(
+        "no-doubt",
+        f"effect {effect.id} of {effect.operation} is {state}: "
+        "reconcile it, or decide with ledger.resolve",
+        overridable=False,
+    )
+
+
+def _of_history(read: Projection, uncorrected: Iterable[str]) -> list[Barrier]:
+    """Return what an RML3 case needs beyond its page."""
+    found = [
+        Barrier("harm-corrected", f"{one} has no correction that names it: correct it")
+        for one in uncorrected
+    ]
+    if not read.file.classification.exposure:
+        text = "classification.exposure is empty: say in understand(exposure=...) what was exposed"
+        found.append(Barrier("exposure-named", text))
+    if not any("owner" in change and "due" in change for change in read.changes):
+        text = "no change has an owner and a date: name one in learn(changes=[...])"
+        found.append(Barrier("change-owned", text))
+    idle = unanswered(read.entries)
+    if idle:
+        more = (
+            f" and {len(idle) - _LESSONS_SHOWN_MAX} more" if len(idle) > _LESSONS_SHOWN_MAX else ""
+        )
+        names = ", ".join(map(repr, idle[:_LESSONS_SHOWN_MAX]))
+        text = (
+            f"no change is for these lessons: {names}{more}; name it in "
+            "learn(changes=[{'lesson': ...}]), or record them with unchanged= and the reason"
+        )
+        found.append(Barrier("lesson-answered", text))
+    for name in LISTS:
+        found += unconfirmed(read, name)
+    if read.all_clear is None:
+        found.append(Barrier("all-clear", "nobody has given the all clear: case.all_clear(...)"))
+    return found
+
+
+def is_history(correction: Entry) -> bool:
+    """Say whether a correction is new history; only that makes good what is history."""
+    return correction.world is World.RML3
+
+
+def unconfirmed(read: Projection, name: str) -> list[Barrier]:
+    """Return what bars a step while lines of a list are not confirmed since the last signal."""
+    left = [item for item in LISTS[name] if item not in read.confirmed]
+    if not left:
+        return []
+    text = f"{name} is not confirmed ({', '.join(left)}): case.confirm(...)"
+    return [Barrier(name.replace("_", "-"), text)]

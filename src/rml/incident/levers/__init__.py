@@ -1,0 +1,1 @@
+"""Stopping an operation on the record, and showing that it has stopped."""

@@ -1,0 +1,1 @@
+"""A case on one page: as YAML, at a prompt, and as HTML."""

@@ -1,0 +1,56 @@
+"""SQLAlchemy's sessions and connections: the transactions that a ledger's entries go into.
+
+It is imported when :meth:`rml.Ledger.on` or a handler with ``connection=`` first meets one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, scoped_session
+
+from rml.ledger.errors import EnlistmentError
+
+
+@attrs.frozen
+class SqlalchemyEnlistment:
+    """The transaction of a session or a connection, which SQLAlchemy begins if there is none."""
+
+    _owner: Session | scoped_session[Any] | Connection
+
+    @property
+    def driver(self) -> object:
+        """The connection of the driver."""
+        if not isinstance(self._owner, Connection):
+            connection = self._owner.connection()
+        else:
+            connection = self._owner
+            if not connection.in_transaction():
+                connection.begin()
+        return connection.connection.driver_connection
+
+    @contextmanager
+    def part(self) -> Iterator[Callable[[], bool]]:
+        """Run the block in a savepoint of SQLAlchemy's, so that its objects are taken back too."""
+        with self._owner.begin_nested() as nested:
+            if not isinstance(self._owner, Connection):
+                self._owner.connection()  # a session's savepoint begins with its first use
+            yield lambda: nested.is_active
+
+
+def enlistment(owner: object) -> SqlalchemyEnlistment:
+    """Return what a ledger needs of a session or a connection.
+
+    Raises:
+        EnlistmentError: it is neither, or one for ``async``.
+    """
+    if not isinstance(owner, Session | scoped_session | Connection):
+        raise EnlistmentError(
+            f"SQLAlchemy's {type(owner).__name__} cannot be joined; give a Session or a Connection,"
+            " with async code the one that run_sync() gives"
+        )
+    return SqlalchemyEnlistment(owner)

@@ -1,0 +1,232 @@
+"""The SQL of a ledger in PostgreSQL: how entries are inserted, and how they are asked for.
+
+A ``~`` before a name stands for the ledger's schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from rml.ledger.entry import COLUMNS, Entry, Sealed
+from rml.ledger.errors import LedgerCorruptError
+from rml.ledger.store import EQUAL, Head, Lease, Query
+from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
+from rml.stores.postgres_place import Place
+
+Connection = psycopg.Connection[Any]
+
+_NAMES: Final = ", ".join(COLUMNS)
+_KEPT: Final = "LEFT JOIN ~personal AS k ON k.entry = e.id"
+# Sealed entries, and all of them: those without an index come last, in the order of insertion.
+_SEALED: Final = f"~places AS p JOIN ~entries AS e USING (seq) {_KEPT}"
+_ALL: Final = f"~entries AS e LEFT JOIN ~places AS p USING (seq) {_KEPT}"
+_FIELDS: Final = "p.idx, e.bytes, k.data"
+# An effect's entries are inserted one after the other, so the order of insertion is theirs.
+OF_EFFECT: Final = f"SELECT {_FIELDS} FROM {_ALL} WHERE e.effect = %b ORDER BY e.seq"
+LAST_OF_EFFECT: Final = "SELECT kind, data FROM ~newest(%b)"
+# The lease, then the entries; each of a row's halves is empty where the other is not.
+HOLD: Final = (
+    "SELECT idx, bytes, data, attempt, owner, until FROM ~hold(%s, %s, %s, %s, %s::int, %s::int)"
+)
+LEASE: Final = "SELECT effect, attempt, owner, until FROM ~leases WHERE effect = %b"
+_LEASES: Final = "SELECT effect, attempt, owner, until FROM ~leases AS l"
+_SAYING: Final = (
+    " WHERE EXISTS (SELECT FROM ~entries AS e WHERE e.effect = l.effect "
+    "AND position(%b::bytea in e.bytes) > 0)"
+)
+HEAD: Final = "SELECT size, root FROM ~head"
+ROWS: Final = (
+    f"SELECT p.idx, e.bytes, p.leaf, k.data, {_NAMES} FROM ~places AS p "
+    f"LEFT JOIN ~entries AS e USING (seq) {_KEPT} "
+    "WHERE p.idx > %b AND p.idx < %b ORDER BY p.idx LIMIT %b"
+)
+PUT_LEASE: Final = (
+    "INSERT INTO ~leases (effect, attempt, owner, until) VALUES (%b, %b, %b, %b) "
+    "ON CONFLICT (effect) DO UPDATE SET attempt = excluded.attempt, owner = excluded.owner, "
+    "until = excluded.until"
+)
+# The same, with plans that the server keeps; without an owner it ends the lease.
+SET_LEASE: Final = "SELECT ~lease(%s, %s, %s, %s)"
+DROP_LEASE: Final = "DELETE FROM ~leases WHERE effect = %b"
+_PERSONAL: Final = "SELECT data FROM ~personal WHERE entry = %b"
+_KEEP_PERSONAL: Final = "UPDATE ~personal SET data = %b WHERE entry = %b"
+_DROP_PERSONAL: Final = "DELETE FROM ~personal WHERE entry = %b"
+# The predicate of the index on kinds, to the letter.
+_FREQUENT: Final = ("effect.intent", "effect.done")
+_RARE: Final = "e.kind NOT IN ('effect.intent', 'effect.done')"
+
+_TYPES: Final = {"attempt": "bigint"}
+_ARRAYS: Final = ", ".join(f"%b::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)
+INSERT_MANY: Final = (
+    "WITH given AS MATERIALIZED (SELECT * FROM "
+    f"unnest(%b::bytea[], %b::bytea[], %b::bytea[], {_ARRAYS}) "
+    f"AS g (bytes, leaf, personal, {_NAMES})), "
+    f"made AS (INSERT INTO ~entries (bytes, {_NAMES}) SELECT bytes, {_NAMES} FROM given "
+    "{again}RETURNING seq, id), "
+    "kept AS (INSERT INTO ~personal (entry, data) SELECT id, personal FROM given "
+    "JOIN made USING (id) WHERE personal IS NOT NULL) "
+    "INSERT INTO ~waiting (seq, leaf) SELECT seq, leaf FROM made JOIN given USING (id)"
+)
+_AGAIN: Final = "ON CONFLICT (id) DO NOTHING "
+
+
+_INSERT_ONE: Final = f"SELECT ~append({', '.join(['%s'] * (len(COLUMNS) + 4))})"
+
+
+def insertion(entries: Sequence[Sealed], *, again: bool = False) -> tuple[str, list[Any]]:
+    """Return the one statement that inserts entries in this order, and its values.
+
+    Args:
+        entries: at least one.
+        again: whether they may be there already, from a statement whose answer was lost.
+    """
+    if len(entries) == 1:
+        (one,) = entries
+        return _INSERT_ONE, [one.data, one.leaf, one.personal, *one.columns, again]
+    columns = zip(*(one.columns for one in entries), strict=True)
+    values = [
+        [one.data for one in entries],
+        [one.leaf for one in entries],
+        [one.personal for one in entries],
+        *map(list, columns),
+    ]
+    return INSERT_MANY.replace("{again}", _AGAIN if again else ""), values
+
+
+def send(connection: Connection, *statements: tuple[str, Sequence[Any]]) -> list[Any]:
+    """Send statements with their values written into them, and return the last one's rows.
+
+    They travel as one message and are answered by one: without a pipeline, which costs a client
+    four times as much, and without a statement that the server would have to keep.
+    """
+    cursor = psycopg.ClientCursor(connection)
+    cursor.execute("; ".join(cursor.mogrify(text, values) for text, values in statements))
+    while cursor.nextset():
+        pass
+    return cursor.fetchall() if cursor.description else []
+
+
+def conditions(query: Query) -> tuple[str, list[Any]]:
+    """Return a query's WHERE clause and its values; an entry without an index is after all."""
+    clauses = ["TRUE"]
+    values: list[Any] = []
+    if query.after >= 0:
+        clauses.append("p.idx IS NULL" if query.after >= _INDEX_MAX else _AFTER)
+        values += [] if query.after >= _INDEX_MAX else [query.after]
+    if query.before is not None:
+        clauses.append("p.idx < %b")
+        values.append(min(query.before, _INDEX_MAX))
+    for name in EQUAL:
+        value = getattr(query, name)
+        if value is not None:
+            clauses.append(f"e.{name} = %b")
+            values.append(value)
+    if query.kind is not None and query.kind not in _FREQUENT:
+        clauses.append(_RARE)
+    if query.since is not None:
+        clauses.append("e.recorded_at >= %b")
+        values.append(query.since)
+    if query.until is not None:
+        clauses.append("e.recorded_at < %b")
+        values.append(query.until)
+    if query.with_personal:
+        clauses.append("k.data IS NOT NULL")
+    return " AND ".join(clauses), values
+
+
+_INDEX_MAX: Final = 2**63 - 1
+_AFTER: Final = "(p.idx > %b OR p.idx IS NULL)"
+
+
+def select(place: Place, connection: Connection, query: Query, end: int | None) -> list[Entry]:
+    """Return the entries that match: below index ``end``, or, without one, unsealed ones too."""
+    where, values = conditions(query)
+    source = _ALL
+    order = "p.idx DESC NULLS FIRST, e.seq DESC" if query.newest_first else "p.idx, e.seq"
+    if end is not None:
+        source = _SEALED
+        where = f"{where.replace(_AFTER, 'p.idx > %b')} AND p.idx < %b"
+        values.append(end)
+        order = "p.idx DESC" if query.newest_first else "p.idx"
+    text = f"SELECT {_FIELDS} FROM {source} WHERE {where} ORDER BY {order} LIMIT %b"
+    return read(connection.execute(place.sql(text), [*values, query.limit], binary=True))
+
+
+def count(place: Place, connection: Connection, query: Query) -> int:
+    """Return how many sealed entries match."""
+    where, values = conditions(query)
+    where = where.replace(_AFTER, "p.idx > %b")
+    text = f"SELECT count(*) FROM {_SEALED} WHERE {where}"
+    number: int = connection.execute(place.sql(text), values).fetchall()[0][0]
+    return number
+
+
+def read(rows: Iterable[tuple[int | None, bytes, bytes | None]]) -> list[Entry]:
+    """Read rows of index, bytes and what is kept beside them."""
+    return [
+        Entry.from_bytes(data, index=index, personal=personal) for index, data, personal in rows
+    ]
+
+
+def leases(place: Place, connection: Connection, saying: bytes) -> list[Lease]:
+    """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
+    text, values = (_LEASES + _SAYING, [saying]) if saying else (_LEASES, [])
+    found = connection.execute(place.sql(f"{text} ORDER BY effect"), values)
+    return [Lease(*row) for row in found]
+
+
+def keep_only(place: Place, connection: Connection, entry: str, names: Sequence[str]) -> None:
+    """Rewrite what is kept beside an entry; the database refuses it before its erasure."""
+    found = connection.execute(place.sql(_PERSONAL), (entry,)).fetchall()
+    if not found:
+        return
+    kept = json.loads(found[0][0])
+    left = {name: kept[name] for name in names if name in kept}
+    if left:
+        data = json.dumps(left, ensure_ascii=False, separators=(",", ":")).encode()
+        connection.execute(place.sql(_KEEP_PERSONAL), (data, entry))
+    else:
+        connection.execute(place.sql(_DROP_PERSONAL), (entry,))
+
+
+def head_of(rows: Sequence[tuple[int, bytes]]) -> Head:
+    """Return the head from its rows.
+
+    Raises:
+        LedgerCorruptError: there is none.
+    """
+    if len(rows) != 1:
+        raise LedgerCorruptError("the ledger's head is missing")
+    return Head(*rows[0])
+
+
+def read_frontier(place: Place, connection: Connection, size: int) -> Frontier:
+    """Return the right edge of the tree over ``size`` entries, from leaves and tile roots."""
+    rows = []
+    for level, width in enumerate(row_widths(size)):
+        end = size >> (TILE_HEIGHT * level)
+        rows.append(hashes(place, connection, level, end - width, end))
+    return Frontier(size, rows)
+
+
+def hashes(place: Place, connection: Connection, level: int, start: int, stop: int) -> list[bytes]:
+    """Return the hashes of one level: a full tile as it was stored, others one by one."""
+    tile, offset = divmod(start, TILE_WIDTH)
+    if offset == 0 and stop - start == TILE_WIDTH:
+        query = place.sql("SELECT hashes FROM ~tiles WHERE level = %b AND place = %b")
+        rows = connection.execute(query, (level, tile), binary=True).fetchall()
+        if rows:
+            return split_tile(rows[0][0])
+    if level == 0:
+        query = "SELECT leaf FROM ~places WHERE idx >= %b AND idx < %b ORDER BY idx"
+    else:
+        query = (
+            f"SELECT root FROM ~tiles WHERE level = {level - 1:d} "
+            "AND place >= %b AND place < %b ORDER BY place"
+        )
+    found = connection.execute(place.sql(query), (start, stop), binary=True)
+    return [row[0] for row in found]

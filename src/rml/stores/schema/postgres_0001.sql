@@ -1,0 +1,239 @@
+-- The ledger in one schema of a PostgreSQL database, version 1; applied with that schema as the search path.
+-- Entries come in without order and wait; sealing gives each its index. The bytes of an entry are the truth; the columns
+-- beside them are derived from its header, for queries. No row of a table of history is ever updated or deleted.
+
+CREATE TABLE migrations (
+  version    integer PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE meta (
+  name  text COLLATE "C" PRIMARY KEY,
+  value text NOT NULL
+);
+
+CREATE TABLE entries (
+  seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  bytes        bytea NOT NULL,
+  id           text COLLATE "C" NOT NULL,
+  kind         text COLLATE "C" NOT NULL,
+  world        text COLLATE "C" NOT NULL,
+  at           text COLLATE "C" NOT NULL,
+  recorded_at  text COLLATE "C" NOT NULL,
+  actor        text COLLATE "C",
+  service      text COLLATE "C",
+  operation    text COLLATE "C",
+  scope        text COLLATE "C",
+  key          text COLLATE "C",
+  effect       text COLLATE "C",
+  attempt      bigint,
+  corrects     text COLLATE "C",
+  incident     text COLLATE "C",
+  correlation  text COLLATE "C",
+  traceparent  text COLLATE "C",
+  CONSTRAINT entries_id UNIQUE (id)
+);
+
+CREATE INDEX        entries_kind        ON entries (kind)        WHERE kind NOT IN ('effect.intent', 'effect.done');
+CREATE INDEX        entries_effect      ON entries (effect)      WHERE effect IS NOT NULL;
+CREATE INDEX        entries_corrects    ON entries (corrects)    WHERE corrects IS NOT NULL;
+CREATE INDEX        entries_incident    ON entries (incident)    WHERE incident IS NOT NULL;
+CREATE INDEX        entries_correlation ON entries (correlation) WHERE correlation IS NOT NULL;
+
+-- What can be erased, as JSON {name: [salt, value]}; the bytes of the entry commit to it.
+CREATE TABLE personal (
+  entry text COLLATE "C" PRIMARY KEY,
+  data  bytea NOT NULL
+);
+
+-- Entries that have no index yet. A row goes once its entry has one.
+CREATE TABLE waiting (
+  seq   bigint PRIMARY KEY,
+  leaf  bytea NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Which entry is at which index of the tree, and its leaf hash.
+CREATE TABLE places (
+  idx  bigint PRIMARY KEY CHECK (idx >= 0),
+  seq  bigint NOT NULL UNIQUE,
+  leaf bytea NOT NULL
+);
+
+-- Full tiles of the Merkle tree over the entries.
+CREATE TABLE tiles (
+  level  integer NOT NULL,
+  place  bigint NOT NULL,
+  root   bytea NOT NULL,
+  hashes bytea NOT NULL,
+  PRIMARY KEY (level, place)
+);
+
+-- The size and root after the last sealing; updated so often that its page is kept half empty.
+CREATE TABLE head (
+  one  integer PRIMARY KEY CHECK (one = 1),
+  size bigint NOT NULL,
+  root bytea NOT NULL
+) WITH (fillfactor = 50);
+
+-- Who is carrying out which effect. Not history: a lease comes and goes.
+CREATE TABLE leases (
+  effect  text COLLATE "C" PRIMARY KEY,
+  attempt bigint NOT NULL,
+  owner   text NOT NULL,
+  until   text COLLATE "C" NOT NULL
+) WITH (fillfactor = 80);
+
+-- For people who look into the database with other tools.
+CREATE VIEW history AS
+SELECT idx, recorded_at, at, kind, world, operation, key, effect, attempt, corrects, incident, correlation, actor, service,
+       convert_from(bytes, 'UTF8')::json -> 2 AS facts, id
+FROM entries LEFT JOIN places USING (seq);
+
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$$;
+
+CREATE FUNCTION only_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  IF EXISTS (SELECT FROM gone AS g WHERE NOT EXISTS (SELECT FROM places AS p WHERE p.seq = g.seq)) THEN
+    RAISE EXCEPTION 'an entry waits until it has an index' USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION head_only_grows() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  IF NEW.size <= OLD.size OR NEW.size IS DISTINCT FROM (SELECT max(idx) + 1 FROM places) THEN
+    RAISE EXCEPTION 'the head only grows, with the entries' USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+-- A value goes only after its erasure has been recorded, or a pruning that covers it: below its index, not kept, and all that
+-- is beside the entry at once.
+CREATE FUNCTION only_erased() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+  pruned record;
+  old_entry record;
+BEGIN
+  IF EXISTS (SELECT FROM entries AS e WHERE e.corrects = OLD.entry AND e.kind = 'payload.erased') THEN
+    RETURN coalesce(NEW, OLD);
+  END IF;
+  SELECT e.id, e.effect, p.idx INTO old_entry FROM entries AS e JOIN places AS p USING (seq) WHERE e.id = OLD.entry;
+  SELECT p.idx, convert_from(e.bytes, 'UTF8')::json -> 2 AS facts INTO pruned
+  FROM entries AS e LEFT JOIN places AS p USING (seq)
+  WHERE e.kind = 'payload.pruned' AND e.kind NOT IN ('effect.intent', 'effect.done') ORDER BY e.seq DESC LIMIT 1;
+  IF TG_OP = 'DELETE' AND old_entry.idx < coalesce(pruned.idx, 9223372036854775807)
+  AND old_entry.idx < (pruned.facts ->> 'below')::bigint
+  AND NOT EXISTS (
+    SELECT FROM json_array_elements_text(pruned.facts -> 'kept') AS k WHERE k IN (old_entry.id, old_entry.effect)
+  ) THEN
+    RETURN OLD;
+  END IF;
+  RAISE EXCEPTION 'a value goes only after its erasure has been recorded' USING ERRCODE = 'restrict_violation';
+END
+$$;
+
+-- One entry, with plans that the server keeps: a pooler may give each transaction another connection, so no statement of a
+-- session's own is kept. `again` says that it may be there, from a statement whose answer was lost.
+CREATE FUNCTION append(
+  bytes bytea, leaf bytea, personal bytea, id text, kind text, world text, at text, recorded_at text, actor text,
+  service text, operation text, scope text, key text, effect text, attempt bigint, corrects text, incident text,
+  correlation text, traceparent text, again boolean
+) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+  number bigint;
+BEGIN
+  INSERT INTO entries (
+    bytes, id, kind, world, at, recorded_at, actor, service, operation, scope, key, effect, attempt, corrects, incident,
+    correlation, traceparent
+  ) VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+  ON CONFLICT ON CONSTRAINT entries_id DO NOTHING RETURNING entries.seq INTO number;
+  IF number IS NOT NULL THEN
+    INSERT INTO waiting (seq, leaf) VALUES (number, $2);
+    IF $3 IS NOT NULL THEN
+      INSERT INTO personal (entry, data) VALUES ($4, $3);
+    END IF;
+  ELSIF NOT again THEN
+    RAISE EXCEPTION 'the id % is taken', $4 USING ERRCODE = 'unique_violation';
+  END IF;
+END
+$$;
+
+-- What a decision on one effect rests on, once its lock is held: in the first row its lease, and then its entries. The function
+-- sees what was committed while it waited. Its plans are kept, so they must not rest on how small a table was.
+CREATE FUNCTION hold(patience text, idle text, effect text, seed bigint, ledger integer, gate integer)
+RETURNS TABLE (idx bigint, bytes bytea, data bytea, attempt bigint, owner text, until text)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  PERFORM set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true);
+  PERFORM pg_advisory_xact_lock(hashtextextended($3, $4));
+  PERFORM pg_advisory_xact_lock_shared($5, $6);
+  RETURN QUERY SELECT NULL::bigint, NULL::bytea, NULL::bytea, l.attempt, l.owner, l.until
+  FROM (SELECT) AS one LEFT JOIN leases AS l ON l.effect = $3;
+  RETURN QUERY SELECT
+    (SELECT p.idx FROM places AS p WHERE p.seq = e.seq), e.bytes,
+    (SELECT k.data FROM personal AS k WHERE k.entry = e.id), NULL::bigint, NULL, NULL
+  FROM entries AS e WHERE e.effect = $3 ORDER BY e.seq;
+END
+$$;
+
+-- The kind of an effect's newest entry, and what is kept beside it.
+CREATE FUNCTION newest(effect text) RETURNS TABLE (kind text, data bytea)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  RETURN QUERY SELECT e.kind, (SELECT k.data FROM personal AS k WHERE k.entry = e.id)
+  FROM entries AS e WHERE e.effect = $1 ORDER BY e.seq DESC LIMIT 1;
+END
+$$;
+
+-- Since how many seconds the first of the entries without an index waits.
+CREATE FUNCTION waits_since() RETURNS double precision
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  RETURN (SELECT extract(epoch FROM clock_timestamp() - w.since)::float8 FROM waiting AS w ORDER BY w.seq LIMIT 1);
+END
+$$;
+
+-- Grant or renew a lease, or end it: then it has no owner.
+CREATE FUNCTION lease(effect text, attempt bigint, owner text, until text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  IF $3 IS NULL THEN
+    DELETE FROM leases AS l WHERE l.effect = $1;
+  ELSE
+    INSERT INTO leases VALUES ($1, $2, $3, $4) ON CONFLICT ON CONSTRAINT leases_pkey
+    DO UPDATE SET attempt = excluded.attempt, owner = excluded.owner, until = excluded.until;
+  END IF;
+END
+$$;
+
+CREATE TRIGGER entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON entries EXECUTE FUNCTION append_only();
+CREATE TRIGGER places_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON places EXECUTE FUNCTION append_only();
+CREATE TRIGGER tiles_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tiles EXECUTE FUNCTION append_only();
+CREATE TRIGGER meta_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON meta EXECUTE FUNCTION append_only();
+CREATE TRIGGER migrations_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON migrations EXECUTE FUNCTION append_only();
+CREATE TRIGGER head_not_removed BEFORE DELETE OR TRUNCATE ON head EXECUTE FUNCTION append_only();
+CREATE TRIGGER head_grows BEFORE UPDATE ON head FOR EACH ROW EXECUTE FUNCTION head_only_grows();
+CREATE TRIGGER waiting_not_removed BEFORE UPDATE OR TRUNCATE ON waiting EXECUTE FUNCTION append_only();
+CREATE TRIGGER waiting_sealed AFTER DELETE ON waiting REFERENCING OLD TABLE AS gone EXECUTE FUNCTION only_sealed();
+CREATE TRIGGER personal_erased BEFORE UPDATE OR DELETE ON personal FOR EACH ROW EXECUTE FUNCTION only_erased();
+CREATE TRIGGER personal_not_removed BEFORE TRUNCATE ON personal EXECUTE FUNCTION append_only();
+
+-- Also for a session that claims to be a replica.
+ALTER TABLE entries    ENABLE ALWAYS TRIGGER entries_append_only;
+ALTER TABLE places     ENABLE ALWAYS TRIGGER places_append_only;
+ALTER TABLE tiles      ENABLE ALWAYS TRIGGER tiles_append_only;
+ALTER TABLE meta       ENABLE ALWAYS TRIGGER meta_append_only;
+ALTER TABLE migrations ENABLE ALWAYS TRIGGER migrations_append_only;
+ALTER TABLE head       ENABLE ALWAYS TRIGGER head_not_removed;
+ALTER TABLE head       ENABLE ALWAYS TRIGGER head_grows;
+ALTER TABLE waiting    ENABLE ALWAYS TRIGGER waiting_not_removed;
+ALTER TABLE waiting    ENABLE ALWAYS TRIGGER waiting_sealed;
+ALTER TABLE personal   ENABLE ALWAYS TRIGGER personal_erased;
+ALTER TABLE personal   ENABLE ALWAYS TRIGGER personal_not_removed;

@@ -1,0 +1,191 @@
+"""`rml init`, `rml copy` and the other commands on a ledger in PostgreSQL."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import postgres_server
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+import rml
+from rml.cli import main
+from rml.ledger.errors import NewerFormatError, NotALedgerError
+from rml.stores.postgres_place import place_of
+
+
+def run(*words: str) -> Result:
+    """What the command line answers."""
+    return CliRunner().invoke(main, list(words))
+
+
+def filled(place: str | Path, clock: rml.FrozenClock, **given: str) -> None:
+    """A ledger with entries, values beside them, an erasure, and an effect in flight."""
+    with rml.Ledger(place, clock=clock, **given) as ledger:
+        for number in range(300):
+            personal = {"email": f"{number}@example.com"} if number % 7 == 0 else None
+            receipt = ledger.append(
+                "order.noted", world="RML3", facts={"n": number}, personal=personal
+            )
+            if number == 7:
+                ledger.erase(receipt.id, fields=["email"], reason="asked for", by="ann")
+        with pytest.raises(RuntimeError), rml.use(ledger=ledger):
+            _charge("pay-1")
+
+
+@rml.idempotent("copied.charge", key=lambda key: key, world="RML3")
+def _charge(key: str) -> None:
+    raise RuntimeError("nobody knows")
+
+
+def test_init_twice_changes_nothing(server: str) -> None:
+    """The second time there is nothing to apply, and the origin stays."""
+    url = postgres_server.new_schema(server)
+
+    first = run("init", url, "--origin", "example.com/shop", "--json")
+    again = run("init", url, "--json")
+
+    assert (0, 0) == (first.exit_code, again.exit_code)
+    assert [1] == json.loads(first.output)["applied"]
+    assert ([], "example.com/shop") == (
+        json.loads(again.output)["applied"],
+        json.loads(again.output)["origin"],
+    )
+    assert "up to date" in run("init", url).output
+
+
+def test_several_that_start_at_once_make_one_ledger(server: str) -> None:
+    """They take turns, and agree on the origin."""
+    url = postgres_server.new_schema(server)
+    results: list[Result] = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(_initialised(url)),
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 == len({found.origin for found in results})
+    assert [(), (), (), (1,)] == sorted(found.applied for found in results)
+
+
+def _initialised(url: str) -> object:
+    from rml.stores.postgres_schema import initialise
+    from rml.testing.stores import opening_of
+
+    return initialise(opening_of(url))
+
+
+def test_a_schema_without_a_ledger_says_how_to_make_one(server: str) -> None:
+    """Opening makes nothing."""
+    with pytest.raises(NotALedgerError, match="rml init"):
+        rml.Ledger(postgres_server.new_schema(server))
+
+
+def test_a_schema_of_somebody_else_is_left_alone(server: str) -> None:
+    """A ledger needs one of its own."""
+    url = postgres_server.new_schema(server)
+    schema = place_of(url).schema
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema} CREATE TABLE orders (id int)")
+
+    result = run("init", url)
+
+    assert 2 == result.exit_code
+    assert "a schema of its own" in str(result.output)
+
+
+def test_a_newer_schema_is_refused(url: str, server: str) -> None:
+    """By opening and by `init`."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"INSERT INTO {place_of(url).schema}.migrations (version) VALUES (99)")
+
+    with pytest.raises(NewerFormatError, match="upgrade rml"):
+        rml.Ledger(url)
+    assert 2 == run("init", url).exit_code
+
+
+def test_a_copy_is_the_same_ledger_there_and_back(
+    server: str, tmp_path: Path, clock: rml.FrozenClock
+) -> None:
+    """From a file to PostgreSQL and into another file: entries, values, leases, root."""
+    first, there, back = tmp_path / "a.db", postgres_server.new_schema(server), tmp_path / "b.db"
+    filled(first, clock, origin="example.com/shop")
+
+    for source, target in ((str(first), there), (there, str(back))):
+        result = run("copy", source, target, "--json")
+        assert 0 == result.exit_code, result.output
+
+    with rml.Ledger(first) as old, rml.Ledger(there) as shared, rml.Ledger(back) as new:
+        expected = old._store.head()
+        for copy in (shared, new):
+            assert list(old._store.rows())[5].data == list(copy._store.rows())[5].data
+            assert [row.personal for row in old._store.rows()] == [
+                row.personal for row in copy._store.rows()
+            ]
+            assert old._store.leases() == copy._store.leases()
+            assert expected == copy._store.head()
+            assert copy.verify().ok
+        assert ["in_doubt"] == [effect.state for effect in shared.in_doubt()]
+
+
+def test_an_interrupted_copy_goes_on(
+    server: str, tmp_path: Path, clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the source has erased meanwhile what was copied already."""
+    file, target = tmp_path / "a.db", postgres_server.new_schema(server)
+    filled(file, clock)
+    monkeypatch.setattr("rml.ledger.exports.copying.PAGE_ENTRIES", 100)
+
+    def stop(step: str, done: int, of: int) -> None:
+        if done >= 100:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, rml.Ledger(file) as old:
+        patch.setitem(vars(sys.modules["rml.cli.copy"]), "bars", lambda: _lending(stop))
+        assert 0 != run("copy", str(file), target).exit_code
+        (entry,) = [e for e in old.entries() if e.facts.get("n") == 14]
+        old.erase(entry.id, fields=["email"], reason="asked for", by="ann")
+
+    assert 0 == run("copy", str(file), target).exit_code
+    with rml.Ledger(target) as shared:
+        assert {} == dict(shared.entry(entry.id).personal)
+        assert shared.verify().ok
+
+
+def _lending(tell: Callable[[str, int, int], None]) -> object:
+    from contextlib import nullcontext
+
+    return nullcontext(tell)
+
+
+def test_a_copy_onto_another_ledger_is_refused(
+    url: str, tmp_path: Path, clock: rml.FrozenClock
+) -> None:
+    """And nothing of it is changed."""
+    file = tmp_path / "a.db"
+    filled(file, clock)
+
+    result = run("copy", str(file), url)
+
+    assert 2 == result.exit_code
+    assert "is the ledger" in result.output
+
+
+def test_the_commands_know_a_ledger_in_postgresql(url: str, clock: rml.FrozenClock) -> None:
+    """They are the same for every store, and none shows a password."""
+    filled(url, clock)
+
+    for words in (("verify",), ("tail", "-n", "2"), ("effects",), ("doctor",)):
+        result = run(*words, "--ledger", url)
+        assert result.exit_code in {0, 1}, (words, result.output)
+    secret = "postgresql://app:s3cret@127.0.0.1:1/none"
+    assert "s3cret" not in run("verify", "--ledger", secret).output
+    assert "s3cret" not in run("doctor", "--ledger", secret).output

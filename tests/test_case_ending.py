@@ -1,0 +1,325 @@
+"""How a case ends: by effect, with everything seen to, each thing that is left by its name."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from casework import TRIANGLE, confirmed, ready, through
+
+import rml
+from rml.incident.case import Case
+from rml.incident.casebook import Casebook
+from rml.incident.command import policy as rules
+from rml.incident.command.policy import policy_digest
+from rml.incident.gate import LISTS
+from rml.incident.pages.casefile import CaseStatus
+from rml.incident.rule import CaseClosedError, StepRefusedError
+
+CHARGES = 41
+
+
+@pytest.fixture
+def ledger() -> rml.Ledger:
+    """Return a ledger in memory that is configured for this process."""
+    clock = rml.FrozenClock(datetime(2026, 11, 21, 3, tzinfo=UTC))
+    ledger = rml.Ledger("memory:", clock=clock)
+    rml.configure(ledger=ledger, service="payments")
+    return ledger
+
+
+@pytest.fixture
+def case(ledger: rml.Ledger) -> Case:
+    """Return a case that has just been opened."""
+    return Casebook(ledger)[rml.escalate("Possible double charge", ledger=ledger).id]
+
+
+@rml.idempotent("payment.charge", key="payment_id")
+def charge(payment_id: str) -> str:
+    """Charge once, and return the effect's id."""
+    return rml.current_effect().id
+
+
+@rml.idempotent("payment.refund", key="effect_id", corrects="effect_id")
+def refund(effect_id: str) -> str:
+    """Refund a charge, and return the effect's id."""
+    return rml.current_effect().id
+
+
+def left(case: Case) -> list[str]:
+    """Return what bars closing, and see that closing says the same and records nothing."""
+    missing = case.missing()
+    size = case._ledger.size
+    with pytest.raises(StepRefusedError) as caught:
+        case.close(by="ann")
+    assert missing == caught.value.details["missing"]
+    assert size == case._ledger.size
+    return missing
+
+
+# ------------------------------------------------------------------------------------- by effect
+
+
+def test_forty_one_charges_need_forty_one_corrections(case: Case) -> None:
+    """Each charge that was found to be harm bars closing, by its id, until it is corrected."""
+    charges = [charge(f"pay-{i}") for i in range(CHARGES)]
+    case.contain("off", by="ann", lever="flag_off")
+    case.understand("twice", by="ann", users=37, harmed=charges[:20])
+    case.understand("more", by="ann", harmed=charges[20:])
+    through(case)
+    assert [f"{one} has no correction that names it: correct it" for one in charges] == left(case)
+
+    for one in charges[:-1]:
+        refund(one)
+    assert [f"{charges[-1]} has no correction that names it: correct it"] == left(case)
+    made = [refund(one) for one in charges]
+    case.act("refund", by="ann", corrections=made)
+
+    case.close(by="ann")
+    assert [CHARGES, 2] == [getattr(action, "count", None) for action in case.actions][::-1]
+
+
+def test_a_correction_by_hand_counts(ledger: rml.Ledger, case: Case) -> None:
+    """An entry that corrects, named or not by an action, is a correction; a failed one is none."""
+    one = charge("pay-1")
+    through(case)
+    case.understand("x", by="ann", harmed=[one])
+    assert 1 == len(left(case))
+    ledger.correct(one, "payment.credited", world="RML3", by="ann", reason="by hand")
+
+    case.close(by="ann")
+
+
+@pytest.mark.parametrize("world", ["RML1", "RML2"])
+def test_a_remark_is_no_correction(ledger: rml.Ledger, case: Case, world: str) -> None:
+    """History is corrected by new history, and by nothing less."""
+    one = charge("pay-1")
+    through(case)
+    case.understand("x", by="ann", harmed=[one])
+    ledger.correct(one, "note.written", world=world, by="ann", reason="it is fine")
+
+    assert [f"{one} has no correction that names it: correct it"] == left(case)
+
+
+def test_no_correction_is_needed_of_what_is_no_history(case: Case) -> None:
+    """Scoped down, a case is closed without them."""
+    one = charge("pay-1")
+    through(case)
+    case.understand("x", by="ann", harmed=[one])
+    case.downscope("RML2", by="ann", reason="a test card", evidence="the number")
+
+    case.close(by="ann")
+
+
+# ---------------------------------------------------------------------- mitigations, orders, lists
+
+
+def test_a_temporary_mitigation_bars_closing(case: Case) -> None:
+    """It is named with who put it there, until it is lifted."""
+    off = case.contain("payments are off", by="bob", lever="flag_off", temporary=True)
+    through(case)
+    (line,) = left(case)
+    assert all(word in line for word in (off.id, "flag_off", "bob"))
+    case.lift(off.id, "payments are on, charges have keys", by="bob")
+
+    case.close(by="ann")
+    assert "mitigation_lifted" in [event.type for event in case.timeline]
+
+
+def test_an_open_order_bars_closing(case: Case) -> None:
+    """Also in a case that was scoped down."""
+    order = case.order("check shard 4", to="bob", by="ann").id
+    case.downscope("RML2", by="ann", reason="a test card", evidence="the number")
+    case.decide("nothing", decided_by={"sre": "ann"}, world="RML2")
+    case.learn(by="ann", technical=["a"], process=["b"], governance=["c"])
+    assert [f"order {order} to bob is open: check shard 4"] == left(case)
+    case.read_back(order, "check shard 4", by="bob")
+    case.confirm_order(order, by="ann")
+
+    case.close(by="ann")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_line_is_confirmed(case: Case, name: str) -> None:
+    """What nobody has confirmed is named; a line may be confirmed by itself."""
+    ready(case)
+    for item in LISTS[name][1:]:
+        case.confirm(item, by="ann", evidence="looked")
+    (line,) = [line for line in case.missing() if line.startswith(f"{name} ")]
+
+    assert LISTS[name][0] in line
+    assert not any(item in line for item in LISTS[name][1:])
+
+
+def test_a_new_signal_opens_all_of_it_again(case: Case) -> None:
+    """What was confirmed before it came back was not so."""
+    through(case)
+    rml.escalate("Possible double charge")
+
+    assert ["resolution", "recovery", "stand_down"] == [line.split()[0] for line in left(case)[:3]]
+    assert "all clear" in left(case)[3]
+
+
+BARE: dict[str, tuple[str, Callable[[Case], object]]] = {
+    "exposure": ("exposure", lambda case: case.understand("x", by="a", users=1)),
+    "change": ("owner", lambda case: case.understand("x", by="a", exposure=["social"])),
+}
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_history_leaves_an_exposure_and_a_change(case: Case, name: str) -> None:
+    """What was exposed is named, and one change at least has an owner and a date."""
+    words, understand = BARE[name]
+    case.contain("off", by="a", lever="flag_off")
+    understand(case)
+    case.understand("y", by="a", users=1)
+    case.decide("x", decided_by=TRIANGLE)
+    change = {"what": "x", "kind": "code"}
+    if name == "exposure":
+        change |= {"owner": "a", "due": "2026-12-01"}
+    case.learn(by="a", technical=["a"], process=["b"], governance=["c"], changes=[change])
+    confirmed(case).all_clear("done", by="a")
+
+    (line,) = left(case)
+    assert words in line
+
+
+# -------------------------------------------------------------------- the all clear, standing down
+
+
+def test_the_all_clear_is_given_once(case: Case) -> None:
+    """One message, by the commander, when the resolution is confirmed; again after it came back."""
+    with pytest.raises(StepRefusedError, match="resolution"):
+        case.all_clear("done", by="ann")
+    confirmed(case, "resolution").all_clear("done", by="ann")
+    with pytest.raises(StepRefusedError, match="it is given once") as caught:
+        case.all_clear("done", by="ann", override="for good measure")
+    assert ["one-all-clear"] == caught.value.details["rules"]
+
+    rml.escalate("Possible double charge")
+    confirmed(case, "resolution").all_clear("done", by="ann")
+    assert 2 == len([entry for entry in case.entries if entry.kind == "incident.all_clear"])
+
+
+def test_resolved_is_not_stood_down(case: Case) -> None:
+    """People stand down when the all clear is given and the four lines are confirmed."""
+    confirmed(case, "resolution").move("resolved", by="ann", reason="quiet")
+    assert "RML3, resolved, not stood down" in repr(case)
+    case.all_clear("done", by="ann")
+    assert "not stood down" in repr(case)
+    confirmed(case, "stand_down")
+
+    assert "RML3, resolved, stood down" in repr(case)
+
+
+def test_the_commander_closes(case: Case) -> None:
+    """Where somebody leads, nobody else closes the case without a reason."""
+    case.take("commander", by="ann")
+    confirmed(case, "resolution").all_clear("done", by="ann")
+    case.downscope("RML2", by="ann", reason="x", evidence="y")
+    case.decide("nothing", decided_by={"sre": "ann"}, world="RML2")
+    case.learn(by="ann", technical=["a"], process=["b"], governance=["c"])
+    with pytest.raises(StepRefusedError, match="ann is commander") as caught:
+        case.close(by="bob")
+    assert ["commander"] == caught.value.details["rules"]
+
+    case.close(by="bob", override="ann has left the company")
+    assert "override" in [remark.name for remark in case.remarks]
+
+
+def test_no_reason_closes_a_doubt(ledger: rml.Ledger) -> None:
+    """What nobody knows the end of is not closed over."""
+
+    @rml.idempotent("payment.payout", key="key")
+    def payout(key: str) -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        payout("out-1")
+    (case,) = Casebook(ledger)
+    with pytest.raises(StepRefusedError) as caught:
+        case.close(by="ann", override="enough")
+
+    assert (["no-doubt"], False) == (
+        caught.value.details["rules"],
+        caught.value.details["overridable"],
+    )
+
+
+# --------------------------------------------------------------------------------- opened again
+
+
+def test_a_closed_case_is_reopened(case: Case) -> None:
+    """It is ongoing, takes signals again, and is closed anew, by whoever confirms it all anew."""
+    through(case).close(by="ann")
+    with pytest.raises(CaseClosedError, match="reopen"):
+        case.detect("more")
+    case.reopen(by="bob", reason="a 42nd customer wrote")
+
+    assert (CaseStatus.ONGOING, "learn", None) == (case.status, case.phase, case.read().closed)
+    with pytest.raises(StepRefusedError, match="closed-first"):
+        case.reopen(by="bob", reason="again")
+    assert case.id == rml.escalate("Possible double charge").id
+    assert 4 == len(left(case))
+    confirmed(case).all_clear("done", by="ann")
+    case.close(by="ann")
+    assert "closed" == case.phase
+    assert "closed  by ann" in repr(case)
+
+
+def test_a_closed_case_keeps_the_rules_it_was_closed_under(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest is that of the rules as data, and another one under other rules."""
+    through(case).close(by="ann")
+    kept = case.entries[-1].facts["policy"]
+    assert policy_digest() == kept
+    assert ["legal", "business", "sre"] == rules.policy()["triangle"]
+
+    monkeypatch.setattr(rules, "BROAD_USERS", 7)
+    assert policy_digest() != kept
+
+
+def test_only_what_there_is_is_reopened(ledger: rml.Ledger) -> None:
+    """A case that is not there is not opened by this."""
+    with pytest.raises(rml.UnknownIdError):
+        Case(ledger, "INC-2026-0009").reopen(by="a", reason="b")
+    assert 0 == ledger.size
+
+
+# ---------------------------------------------------------------------------- no quiet downscope
+
+
+def test_from_gray_to_history_to_a_dialog(ledger: rml.Ledger) -> None:
+    """Each is an entry with a name, a reason, evidence, and who had heard of more by then."""
+    case = Casebook(ledger)[rml.suspect("perhaps twice").id]
+    assert "RML3 (gray)" in repr(case)
+    case.tell("we think so", to=["leadership", "support"], by="ann")
+    case.downscope("RML3", by="ann", reason="two charges", evidence="the books")
+    assert (rml.World.RML3, False) == (case.world, case.read().is_gray)
+    with pytest.raises(StepRefusedError, match="narrower"):
+        case.downscope("RML3", by="ann", reason="two charges", evidence="the books")
+    case.downscope("RML2", by="bob", reason="one lapsed", evidence="the bank")
+
+    first, second = case.read().downscopes
+    assert ("gray", "RML3", "RML3", "RML2") == (
+        first.facts["from"],
+        first.facts["to"],
+        second.facts["from"],
+        second.facts["to"],
+    )
+    assert ["leadership", "support"] == second.facts["told"]
+    names = [remark.name for remark in case.remarks]
+    assert (2, 1) == (names.count("downscope"), names.count("not-corrected"))
+
+
+def test_who_heard_of_more_is_told_of_less(case: Case) -> None:
+    """The remark goes when everybody who heard the first claim has heard the second."""
+    case.take("commander", by="ann")
+    case.tell("twice", to=["leadership", "support"], by="ann")
+    case.downscope("RML2", by="ann", reason="one lapsed", evidence="the bank")
+    case.tell("once", to="leadership", by="ann")
+    (remark,) = [one for one in case.remarks if one.name == "not-corrected"]
+    assert "support had heard" in remark.text
+    case.tell("once", to="support", by="ann")
+
+    assert "not-corrected" not in [one.name for one in case.remarks]
