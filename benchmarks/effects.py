@@ -1,143 +1,198 @@
-"""What a protected call costs, beside the floor: the same facts written with plain `sqlite3`.
+"""What a protected call costs, beside plain `sqlite3` and other libraries, in one run.
 
-    python benchmarks/effects.py [--rounds 30] [--calls 40]
+    python benchmarks/effects.py
+    python benchmarks/effects.py --quick
+    python benchmarks/effects.py --grow
+    python benchmarks/effects.py --page docs/explanation/performance.md
 
 The floor of a first call is two commits (an intent, an outcome) of one row each, WAL,
 `synchronous=FULL`; the floor of a replay is one indexed SELECT. Floor and library take turns, round
 by round, and a figure is the median of the rounds' ratios, because a machine's speed drifts. Times
-are printed for scale only; they are this machine's.
+are printed for scale only; they are this machine's. Progress goes to the standard error.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sqlite3
-import statistics
+import asyncio
+import itertools
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+import keys
+import writers
+from floors import Calls as PlainCalls
+from keys import protected
+from measure import WARM_UP, Beside, Line, arguments, machine, microseconds, publish, say, table
+from peer_effects import KINDS, Protected, charged
+from peers import present, promises
 
 import rml
 
-Figure = tuple[float, float, float]
-"""The ratio, and the floor's and the library's time; medians over the rounds."""
+COMMAND: Final = "python benchmarks/effects.py"
 
 
-class Floor:
-    """Two commits and one SELECT, as plain as can be."""
+@attrs.frozen
+class Effort:
+    """How long and how often things are measured, and how many keys a ledger gets."""
 
-    def __init__(self, path: Path) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute("PRAGMA synchronous = FULL")
-        columns = "key TEXT PRIMARY KEY, intent TEXT, result TEXT"
-        self.connection.execute(f"CREATE TABLE calls ({columns})")
-
-    def first(self, key: str, amount: int, currency: str) -> None:
-        """Commit an intent, then an outcome."""
-        run = self.connection.execute
-        run("BEGIN IMMEDIATE")
-        intent = json.dumps({"payment_id": key, "amount": amount, "currency": currency})
-        run("INSERT INTO calls (key, intent) VALUES (?, ?)", (key, intent))
-        run("COMMIT")
-        run("BEGIN IMMEDIATE")
-        result = json.dumps({"charge_id": key, "amount": amount})
-        run("UPDATE calls SET result = ? WHERE key = ?", (result, key))
-        run("COMMIT")
-
-    def replay(self, key: str, *_: object) -> None:
-        """Look a result up."""
-        self.connection.execute("SELECT result FROM calls WHERE key = ?", (key,)).fetchone()
+    sizes: tuple[int, ...]
+    rounds: int
+    times: int
+    seconds: float
+    imports: int
 
 
-def timed(call: Callable[[str, int, str], object], keys: list[str]) -> float:
-    """Return microseconds a call."""
-    start = time.perf_counter()
-    for key in keys:
-        call(key, 1999, "EUR")
-    return (time.perf_counter() - start) / len(keys) * 1e6
+THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), 30, 40, 2.0, 15)
+QUICK: Final = Effort((1_000, 10_000), 5, 20, 0.3, 3)
+PEER_ROUNDS: Final = 5
 
 
-def figure(pairs: list[tuple[float, float]]) -> Figure:
-    """Return the medians of (floor, library) pairs."""
-    return (
-        statistics.median(ours / floor for floor, ours in pairs),
-        statistics.median(floor for floor, _ in pairs),
-        statistics.median(ours for _, ours in pairs),
-    )
+Calls: TypeAlias = Callable[[Sequence[str]], object]
+"""Makes a call for each of some payments' ids."""
 
 
-def calls(rounds: int, number: int, folder: Path) -> dict[str, Figure]:
-    """Compare first calls and replays."""
-    floor = Floor(folder / "floor.db")
-    first: list[tuple[float, float]] = []
-    replay: list[tuple[float, float]] = []
-    with rml.Ledger(folder / "rml.db", service="bench") as ledger:
+def each(call: Protected) -> Calls:
+    """Return what makes one call after the other."""
 
-        @rml.idempotent("bench.charge", key="payment_id", ledger=ledger)
-        def charge(payment_id: str, amount: int, currency: str) -> dict[str, str | int]:
-            return {"charge_id": payment_id, "amount": amount, "currency": currency}
+    def run(names: Sequence[str]) -> None:
+        for name in names:
+            call(name)
 
-        for turn in range(-2, rounds):  # two rounds to warm up
-            keys = [f"pay-{turn}-{i}" for i in range(number)]
-            written = (timed(floor.first, keys), timed(charge, keys))
-            read = (timed(floor.replay, keys * 5), timed(charge, keys * 5))
-            if turn >= 0:
-                first.append(written)
-                replay.append(read)
-    return {"first call": figure(first), "replay": figure(replay)}
+    return run
 
 
-def import_seconds(statement: str) -> float:
-    """Return how long a fresh interpreter takes for a statement, beyond starting up."""
+@attrs.frozen
+class Caller:
+    """How calls with new keys are made, and how they are repeated."""
+
+    first: Calls
+    again: Calls
+
+    @classmethod
+    def of(cls, calls: Calls) -> Caller:
+        """Return a caller who repeats a call as it was made."""
+        return cls(calls, calls)
+
+
+def beside(floor: Caller, ours: Caller, *, rounds: int, times: int) -> tuple[Beside, Beside]:
+    """Let two callers take turns with the same keys; return first calls, and replays.
+
+    Each call is repeated five times.
+    """
+    first, replay = [], []
+    for turn in range(WARM_UP + rounds):
+        new = [f"pay-{turn}-{i}" for i in range(times)]
+        first.append((_each(floor.first, new), _each(ours.first, new)))
+        replay.append((_each(floor.again, new * 5), _each(ours.again, new * 5)))
+    return Beside.of(first[WARM_UP:]), Beside.of(replay[WARM_UP:])
+
+
+def _each(calls: Calls, names: Sequence[str]) -> float:
+    return microseconds(lambda: calls(names), 1) / len(names)
+
+
+def one_caller(folder: Path, effort: Effort) -> Iterator[Line]:
+    """Measure a first call and a replay."""
+    say("one caller ...")
+    plain = PlainCalls(folder / "floor.db")
+    floor = Caller(each(plain.first), each(plain.replay))
+    with rml.Ledger(folder / "one.db", service="bench") as ledger:
+        ours = Caller.of(each(protected(ledger)))
+        first, replay = beside(floor, ours, rounds=effort.rounds, times=effort.times)
+    commits, select = "two plain commits, as durable", "one indexed SELECT"
+    yield Line("first call", first.ratio, at_most=1.4, beside=commits, detail=first.times)
+    yield Line("replay", replay.ratio, at_most=4, beside=select, detail=replay.times)
+
+
+def async_caller(folder: Path, effort: Effort) -> Iterator[Line]:
+    """Measure `async def` beside `def`, one caller each."""
+    say("async def beside def ...")
+    with rml.Ledger(folder / "async.db", service="bench") as ledger, asyncio.Runner() as runner:
+
+        @rml.idempotent("bench.async", key="payment_id", ledger=ledger)
+        async def charge(payment_id: str, amount: int, currency: str) -> dict[str, str | int]:  # noqa: ARG001
+            return charged(payment_id)
+
+        async def run(names: Sequence[str]) -> None:
+            for name in names:
+                await charge(name, 1999, "EUR")
+
+        plain = Caller.of(each(protected(ledger)))
+        ours = Caller.of(lambda names: runner.run(run(names)))
+        first, replay = beside(plain, ours, rounds=effort.rounds, times=effort.times)
+    for name, figure in (("first call", first), ("replay", replay)):
+        detail = figure.times
+        yield Line(f"{name}, async", figure.ratio, at_most=1.3, beside="sync", detail=detail)
+
+
+def beside_peers(folder: Path, effort: Effort) -> Iterator[Line]:
+    """Measure other libraries, in turns with ours."""
+    for number, kind in enumerate(present(KINDS)):
+        place = folder / f"peer{number}"
+        place.mkdir()
+        with kind.opened(place) as peer, rml.Ledger(place / "ours.db", service="bench") as ledger:
+            ours = Caller.of(each(protected(ledger)))
+            theirs = Caller.of(each(peer))
+            figures = beside(theirs, ours, rounds=PEER_ROUNDS, times=effort.times)
+        reach = 1 if kind.is_durable else None
+        for name, figure in zip(("first call", "replay"), figures, strict=True):
+            yield Line(name, figure.ratio, at_most=reach, beside=kind.name, detail=figure.times)
+
+
+def imports(effort: Effort) -> Iterator[Line]:
+    """Measure importing `rml`, alone and with its names in use, beside importing `attrs`."""
+    say("importing ...")
+    for name, statement in (
+        ("import rml", "import rml"),
+        ("names in use", "import rml; rml.Ledger, rml.idempotent, rml.boundary, rml.RmlError"),
+    ):
+        figure = Beside.of(
+            (_import("import attrs"), _import(statement)) for _ in range(effort.imports)
+        )
+        yield Line(name, figure.ratio, beside="import attrs", detail=figure.times)
+
+
+def _import(statement: str) -> float:
+    """Return the microseconds that a fresh interpreter takes for a statement, once it is up."""
     code = (
         f"import time; start = time.perf_counter()\n{statement}\nprint(time.perf_counter() - start)"
     )
     command = [sys.executable, "-c", code]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-
-
-def imports(rounds: int) -> dict[str, Figure]:
-    """Compare importing `rml`, alone and with its names in use, with importing `attrs`."""
-    statements = {
-        "import rml": "import rml",
-        "names in use": "import rml; rml.Ledger, rml.idempotent, rml.boundary, rml.RmlError",
-    }
-    figures = {}
-    for name, statement in statements.items():
-        pairs = [(import_seconds("import attrs"), import_seconds(statement)) for _ in range(rounds)]
-        figures[name] = figure([(floor * 1e6, ours * 1e6) for floor, ours in pairs])
-    return figures
+    taken = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return float(taken) * 1e6
 
 
 def main() -> None:
-    """Print the table."""
-    form = argparse.RawTextHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--calls", type=int, default=40)
-    parser.add_argument("--folder", type=Path, help="where the files are put; its disk is measured")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        figures = calls(options.rounds, options.calls, Path(folder))
-    figures |= imports(max(options.rounds // 2, 5))
-    meaning = {
-        "first call": "two commits, synchronous=FULL",
-        "replay": "one indexed SELECT",
-        "import rml": "import attrs",
-        "names in use": "import attrs",
-    }
-    print(
-        f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} CPUs"
-    )
-    print(f"{'':<14}{'ratio':>8}{'floor':>12}{'rml':>12}   the floor is")
-    for name, (ratio, floor, ours) in figures.items():
-        print(f"{name:<14}{ratio:>8.2f}{floor:>10.1f}us{ours:>10.1f}us   {meaning[name]}")
+    """Print the tables."""
+    options = arguments(__doc__ or "", COMMAND).parse_args()
+    effort = QUICK if options.quick else THOROUGH
+    sizes = sorted({*effort.sizes, options.entries}) if options.grow else effort.sizes
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        taken_on = machine(folder)
+        lines = list(
+            itertools.chain(
+                one_caller(folder, effort),
+                async_caller(folder, effort),
+                writers.thread_lines("calls", "first call", folder, effort.seconds),
+                beside_peers(folder, effort),
+                imports(effort),
+            )
+        )
+        filled = list(keys.grow(folder, sizes, rounds=effort.rounds // 2, times=effort.times))
+    lines += keys.lines(filled)
+    figures = table(line.cells() for line in lines)
+    sized = table(map(keys.cells, filled), keys.COLUMNS)
+    report = "\n\n".join([taken_on, figures, sized, promises(KINDS)])
+    print(report)
+    if options.page is not None:
+        publish(options.page, COMMAND, report)
+    say("done")
 
 
 if __name__ == "__main__":
