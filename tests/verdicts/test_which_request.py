@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import boto3
+import botocore.session
 import grpc
 import httpx
 import pytest
@@ -92,9 +92,9 @@ def by_stripe(url: str, key: str) -> None:
     client.v1.charges.create({"amount": 5, "currency": "eur"}, {"idempotency_key": key})
 
 
-def by_boto3(url: str, key: str) -> None:
+def by_botocore(url: str, key: str) -> None:
     """As the deduplication id of a queue."""
-    client = boto3.client(
+    client = botocore.session.get_session().create_client(
         "sqs",
         region_name="eu-west-1",
         endpoint_url=url,
@@ -116,7 +116,7 @@ def by_grpc(url: str, key: str) -> None:
 
 EVERY_CLIENT = [
     *(by_httpx, by_httpx_in_the_body, by_async_httpx, by_requests, by_requests_in_a_form),
-    *(by_urllib3, by_aiohttp, by_stripe, by_boto3, by_grpc),
+    *(by_urllib3, by_aiohttp, by_stripe, by_botocore, by_grpc),
 ]
 
 
