@@ -108,6 +108,7 @@ def test_no_correction_is_needed_of_what_is_no_history(case: Case) -> None:
     case.downscope("RML2", by="ann", reason="a test card", evidence="the number")
 
     case.close(by="ann")
+    assert case.read().closed is not None
 
 
 # ---------------------------------------------------------------------- mitigations, orders, lists

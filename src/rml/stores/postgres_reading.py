@@ -7,6 +7,7 @@ up. What this process wrote is sealed before it reads, so it sees its own entrie
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
@@ -62,7 +63,7 @@ class Waiting:
     seconds: float
 
 
-class PostgresReading:
+class PostgresReading(ABC):
     """The reading half of a store; the writing half owns what it reads from."""
 
     origin: str
@@ -70,11 +71,13 @@ class PostgresReading:
     _opening: Opening
     _sealer: Sealer
 
+    @abstractmethod
     def _check_usable(self) -> None:
         """Refuse a store that is closed; the writing half knows."""
 
+    @abstractmethod
     def _lend(self, deadline: float | None) -> AbstractContextManager[Connection]:
-        raise NotImplementedError
+        """Lend a connection; the writing half has the pool."""
 
     def _read(self, work: Callable[[Connection], T], *, settled: bool = True) -> T:
         """Read, and read again over another connection while the ledger's time lasts."""
