@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,18 @@ import keys
 import writers
 from floors import Calls as PlainCalls
 from keys import protected
-from measure import WARM_UP, Beside, Line, arguments, machine, microseconds, publish, say, table
+from measure import (
+    WARM_UP,
+    Beside,
+    Effort,
+    Line,
+    arguments,
+    machine,
+    microseconds,
+    publish,
+    say,
+    table,
+)
 from peer_effects import KINDS, Protected, charged
 from peers import present, promises
 
@@ -36,19 +48,8 @@ import rml
 COMMAND: Final = "python benchmarks/effects.py"
 
 
-@attrs.frozen
-class Effort:
-    """How long and how often things are measured, and how many keys a ledger gets."""
-
-    sizes: tuple[int, ...]
-    rounds: int
-    times: int
-    seconds: float
-    imports: int
-
-
-THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), 30, 40, 2.0, 15)
-QUICK: Final = Effort((1_000, 10_000), 5, 20, 0.3, 3)
+THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), 30, times=40, seconds=2.0, patience=120.0)
+QUICK: Final = Effort((1_000, 10_000), 5, times=20, seconds=0.3, patience=20.0)
 PEER_ROUNDS: Final = 5
 
 
@@ -152,7 +153,7 @@ def imports(effort: Effort) -> Iterator[Line]:
         ("names in use", "import rml; rml.Ledger, rml.idempotent, rml.boundary, rml.RmlError"),
     ):
         figure = Beside.of(
-            (_import("import attrs"), _import(statement)) for _ in range(effort.imports)
+            (_import("import attrs"), _import(statement)) for _ in range(effort.rounds // 2)
         )
         yield Line(name, figure.ratio, beside="import attrs", detail=figure.times)
 
@@ -171,7 +172,9 @@ def main() -> None:
     """Print the tables."""
     options = arguments(__doc__ or "", COMMAND).parse_args()
     effort = QUICK if options.quick else THOROUGH
-    sizes = sorted({*effort.sizes, options.entries}) if options.grow else effort.sizes
+    sizes, patience = effort.sizes, effort.patience
+    if options.grow:
+        sizes, patience = tuple(sorted({*sizes, options.entries})), math.inf
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         taken_on = machine(folder)
@@ -184,7 +187,11 @@ def main() -> None:
                 imports(effort),
             )
         )
-        filled = list(keys.grow(folder, sizes, rounds=effort.rounds // 2, times=effort.times))
+        filled = list(
+            keys.grow(
+                folder, sizes, rounds=effort.rounds // 2, times=effort.times, patience=patience
+            )
+        )
     lines += keys.lines(filled)
     figures = table(line.cells() for line in lines)
     sized = table(map(keys.cells, filled), keys.COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ from measure import Beside, Line, in_turns, say
 from peer_effects import Protected, charged
 
 import rml
-from rml.effect.decide import DONE
 from rml.effect.definition import PROTECTED
-from rml.effect.operation import Attempt, Operation, Outcome, ask, begin, finish, promise
+from rml.effect.operation import Operation, ask
+from rml.effect.state import REQUEST, RESULT
+from rml.ledger.content import new_salt
 
-BATCH: Final = 500
+BATCH: Final = 5_000
 
 
 @attrs.frozen
@@ -56,20 +58,25 @@ def key(number: int) -> str:
     return f"pay-{number}"
 
 
-def grow(folder: Path, sizes: Sequence[int], *, rounds: int, times: int) -> Iterator[Size]:
-    """Fill one ledger with keys, and measure at each size, in turns with one that stays small."""
+def grow(
+    folder: Path, sizes: Sequence[int], *, rounds: int, times: int, patience: float
+) -> Iterator[Size]:
+    """Fill one ledger with keys, and measure at each size, in turns with one that stays small.
+
+    A size that is not reached in so many seconds of filling is measured as far as it came.
+    """
     with (
         rml.Ledger(folder / "few.db", service="bench") as few,
         rml.Ledger(folder / "many.db", service="bench") as many,
     ):
         small, large = _Keys(few), _Keys(many)
-        small.fill(sizes[0])
+        small.fill(sizes[0], patience)
         for size in sizes:
             say(f"filling a ledger with {size:,} keys ...")
-            large.fill(size)
+            filled = large.fill(size, patience)
             first = in_turns(small.new, large.new, rounds=rounds, times=times)
             replay = in_turns(small.old, large.old, rounds=rounds, times=times * 5)
-            yield Size(size, first, replay)
+            yield Size(filled, first, replay)
 
 
 class _Keys:
@@ -91,21 +98,34 @@ class _Keys:
         """Repeat the call with any key."""
         self._charge(key(self._random.randrange(self._held)))
 
-    def fill(self, keys: int) -> None:
-        """Record calls as they are recorded one by one, but many in a commit."""
-        while self._held < keys:
+    def fill(self, keys: int, patience: float) -> int:
+        """Record what calls would, many in a commit, for some seconds; return the number of keys.
+
+        Of a lease, nothing is left after a call.
+        """
+        deadline = time.monotonic() + patience
+        while self._held < keys and time.monotonic() < deadline:
             batch = range(self._held, min(self._held + BATCH, keys))
             self._ledger.write(partial(self._record, batch))
             self._held = batch.stop
+        return self._held
 
     def _record(self, batch: range, draft: rml.Draft) -> None:
         for number in batch:
             arguments = {"payment_id": key(number), "amount": 1999, "currency": "EUR"}
-            promised = promise(self._operation, ask(self._operation, arguments), arguments)
-            attempt = begin(draft, self._operation, promised)
-            assert isinstance(attempt, Attempt)
-            outcome = Outcome(DONE, charged(key(number)))
-            finish(draft, self._operation, attempt, promised, outcome)
+            asked = ask(self._operation, arguments)
+            fingerprint = asked.fingerprint(new_salt())
+            record = partial(
+                draft.record,
+                world=self._operation.world,
+                operation=asked.operation,
+                key=asked.key,
+                effect=asked.effect,
+                attempt=1,
+            )
+            record("effect.intent", facts={}, personal={REQUEST: fingerprint})
+            result = {REQUEST: fingerprint, RESULT: charged(key(number))}
+            record("effect.done", facts={}, personal=result)
 
 
 def lines(sizes: Sequence[Size]) -> Iterator[Line]:

@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import attrs
 import growth
 import writers
 from floors import Rows, Script
-from measure import Line, arguments, in_turns, machine, publish, say, table
+from measure import Effort, Line, arguments, in_turns, machine, publish, say, table
 from peer_ledgers import KINDS, PeerLedger
 from peers import present, promises
 
@@ -31,19 +30,8 @@ import rml
 COMMAND: Final = "python benchmarks/ledger.py"
 
 
-@attrs.frozen
-class Effort:
-    """How long and how often things are measured, and how large a ledger gets."""
-
-    sizes: tuple[int, ...]
-    rounds: int
-    times: int
-    seconds: float
-    peer_entries: int
-
-
-THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), 30, 100, 2.0, 2_000)
-QUICK: Final = Effort((1_000, 10_000), 5, 20, 0.3, 300)
+THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), rounds=30, times=100, seconds=2.0)
+QUICK: Final = Effort((1_000, 10_000), rounds=5, times=20, seconds=0.3)
 PEER_ROUNDS: Final = 10
 
 
@@ -89,7 +77,7 @@ def _beside(peer: PeerLedger, ledger: rml.Ledger, name: str, effort: Effort) -> 
         peer.append,
         lambda: writers.append(ledger),
         rounds=PEER_ROUNDS,
-        times=effort.peer_entries // PEER_ROUNDS,
+        times=2 * effort.times,
     )
     yield Line("append", append.ratio, at_most=1, beside=name, detail=append.times)
     if peer.verify is None:

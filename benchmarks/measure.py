@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import sqlite3
@@ -52,6 +53,25 @@ class Line:
             missed = " (missed)" if self.figure < self.at_least else ""
             return f"at least {self.at_least:g}{self.unit}{missed}"
         return ""
+
+
+@attrs.frozen
+class Effort:
+    """How long and how often things are measured, and how large a ledger gets.
+
+    Attributes:
+        sizes: the sizes at which a growing ledger is measured, smallest first.
+        rounds: how often floor and library take turns.
+        times: how often each is called in a round.
+        seconds: for how long several writers write.
+        patience: seconds to fill a ledger with keys, from one size to the next.
+    """
+
+    sizes: tuple[int, ...]
+    rounds: int
+    times: int
+    seconds: float
+    patience: float = math.inf
 
 
 HEADINGS: Final = ("", "figure", "reach", "beside", "detail")

@@ -338,7 +338,7 @@ def test_what_is_in_such_an_entry_is_read_strictly(ledger: Ledger) -> None:
     """A draft can append it all the same."""
     with Ledger("memory:") as audit:
         audit.write(
-            lambda draft: draft.append(
+            lambda draft: draft.record(
                 "checkpoint.kept", world="RML3", facts={"checkpoint": 7}, correlation="acme"
             )
         )

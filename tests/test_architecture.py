@@ -21,7 +21,7 @@ ORDER = """
     detail tag judgement
     error
     clock files lint.*
-    codec context ledger.checks.clocks
+    codec context effect.replays ledger.checks.clocks
     threads verdict problem slo.* incident.command.workdays ledger.queries.frames
     ledger.errors ledger.queries.rows ledger.tree ledger.checks.verification effect.errors
     effect.values
@@ -33,13 +33,17 @@ ORDER = """
     incident.metrics incident.command.order
     incident.command.role incident.levers.lever incident.evidence.log_source
     incident.evidence.joining
-    ledger.store ledger.proofs.checkpoint incident.closing incident.lines
+    ledger.store ledger.content ledger.proofs.checkpoint ledger.checks.headers
+    incident.closing incident.lines incident.filing
+    incident.scope
     incident.signals.stamp
     incident.evidence.otlp_source
     ledger.proofs.cosignature incident.projection
     ledger.checks.check ledger.checks.sieve
     ledger.proofs.proof ledger.queries.cursor ledger.exports.disclosure effect.state
-    incident.command.postmortem incident.levers.containment incident.lesson
+    incident.command.postmortem incident.levers.stop incident.lesson
+    incident.levers.containment
+    incident.making_good
     incident.gate
     incident.pages.standing ledger.anchors.kept ledger.anchors.anchor
     ledger.corrections.pending ledger.erasures.retention effect.saga_state
@@ -60,7 +64,7 @@ ORDER = """
     effect.resolution incident.levers.containment_proof
     incident.rule
     incident.command.role_rule
-    incident.ending_rule incident.registry
+    incident.ending_rule incident.registry incident.step_rule
     ledger.queries.asking
     ledger.queries.view
     ledger.queries.reading
@@ -73,19 +77,22 @@ ORDER = """
     config effect.definition effect.heartbeat effect.saga_records incident.levers.lever_watch
     incident.signals.telling incident.reading incident.levers.levers effect.retry effect.guard
     incident.evidence.evidence incident.evidence.answers
-    effect.call effect.reconcile incident.signals.escalation incident.case
+    effect.saga_body effect.reconcile incident.signals.escalation incident.case
+    effect.call
     effect.enlisted effect.idempotent effect.asynchronous effect.saga_run
     incident.signals.boundary incident.casebook
     effect.compensate effect.saga_script effect.reconciler
     effect.saga
     incident effect runbook.* outbox.*
     export.*
-    stores.turns stores.commits stores.sqlite_file stores.sqlite_readers stores.sqlite_rows
-    stores.sqlite_backup stores.sqlite_enlisted ledger.anchors.file_anchor
-    stores.postgres_place
+    stores.turns stores.commits stores.conditions
+    stores.sqlite_file stores.sqlite_rows
+    stores.sqlite_backup stores.sqlite_enlisted stores.sqlite_readers ledger.anchors.file_anchor
+    stores.postgres_place stores.postgres_surveys
+    stores.postgres_line
     stores.sqlite_writer stores.postgres_rows stores.postgres_schema
-    stores.sqlite_reading stores.postgres_listening
-    stores.postgres_sealing
+    stores.sqlite_reading stores.postgres_listening stores.postgres_findings
+    stores.postgres_sealing stores.postgres_standing
     stores.postgres_enlisted
     stores.sqlite_verifying stores.postgres_writing stores.postgres_reading
     stores.memory stores.sqlite stores.postgres

@@ -170,6 +170,20 @@ def test_a_witness_is_asked(ledger: Ledger, places: Places) -> None:
     assert (f"the witness {NAME} answers to a signed checkpoint only",) == alone.remarks
 
 
+def test_a_size_that_only_a_witness_knows_is_told(ledger: Ledger, places: Places) -> None:
+    """It signs none, so that the ledger has had as many says nothing of which they were."""
+    witness = Witness(SIGNER.verifier.to_text())
+    anchor = keep(places, signed(ledger, 3))
+    with serving(witness) as url:
+        there = WitnessAnchor(url, witness.key)
+        there.keep(signed(ledger, 4), lambda size: ledger.prove_consistency(size, 4))
+        asked = WitnessAnchor(url, witness.key)
+        found = ledger.verify(keys=SIGNER.verifier, checkpoints=[anchor, asked])
+
+    assert (Level.ANCHORED, True) == (found.level, found.ok)
+    assert any("covers 4 entries; whether they are these" in one for one in found.remarks)
+
+
 # What each level covers --------------------------------------------------------------------------
 
 

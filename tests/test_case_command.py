@@ -216,6 +216,14 @@ def test_a_workstream_has_a_lead_a_channel_a_goal_and_a_document(case: Case) -> 
     assert ("hero", True) == (remark.name, "stop it" in remark.text)
 
 
+def test_a_case_hangs_together_with_others_alone(case: Case) -> None:
+    """It caused nothing of itself; in whatever letters."""
+    for own in (case.id, case.id.lower()):
+        with pytest.raises(rml.InvalidInputError, match="caused_by itself"):
+            case.link("caused_by", own, by="ann")
+    assert 1 == len(case.entries)
+
+
 def test_cases_hang_together_both_ways(case: Case) -> None:
     """What caused, mended or contains a case is found from either end."""
     case.link("caused_by", "INC-2026-0007", by="ann")
@@ -314,6 +322,30 @@ def test_who_has_been_told_and_how_late(case: Case, clock: rml.FrozenClock) -> N
     waiting = {one.audience: one for one in case.read().schedule(START + 40 * MINUTE)}
     assert 10 * MINUTE == waiting["leadership"].late
     assert ["late-notice"] == [remark.name for remark in case.remarks]
+
+
+def test_nobody_is_told_in_time_afterwards(case: Case, clock: rml.FrozenClock) -> None:
+    """Lateness is counted to the record; when it is said to have been stands beside it."""
+    clock.advance(1800)
+    case.tell("they knew", to="tech_lead", by="ann", at=START + MINUTE)
+
+    told = {notice.audience: notice for notice in case.read().schedule(clock.now())}
+    notice = told["tech_lead"]
+    assert (START + MINUTE, START + 30 * MINUTE) == (notice.told_at, notice.recorded_at)
+    assert 25 * MINUTE == notice.late
+    assert "tech_lead heard 25 min late" in [remark.text for remark in case.remarks]
+    assert "<em>written 29 min later</em>" in case.to_html()
+
+
+def test_a_surprise_is_not_hidden_afterwards(case: Case, clock: rml.FrozenClock) -> None:
+    """Who wrote first told first, whatever time somebody else says later."""
+    case.take("commander", by="ann")
+    clock.advance(60)
+    case.tell("heard it on the news", to="leadership", by="bob")
+    clock.advance(60)
+    case.tell("I was first", to="leadership", by="ann", at=START)
+
+    assert "surprise" in [remark.name for remark in case.remarks]
 
 
 def test_a_broad_impact_widens_the_audience(case: Case, clock: rml.FrozenClock) -> None:

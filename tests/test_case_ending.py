@@ -12,6 +12,7 @@ from rml.incident.casebook import Casebook
 from rml.incident.command import policy as rules
 from rml.incident.command.policy import policy_digest
 from rml.incident.gate import LISTS
+from rml.incident.levers.containment import QUIET
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.rule import CaseClosedError, StepRefusedError
 
@@ -19,9 +20,14 @@ CHARGES = 41
 
 
 @pytest.fixture
-def ledger() -> rml.Ledger:
+def clock() -> rml.FrozenClock:
+    """Return a clock that stands still."""
+    return rml.FrozenClock(datetime(2026, 11, 21, 3, tzinfo=UTC))
+
+
+@pytest.fixture
+def ledger(clock: rml.FrozenClock) -> rml.Ledger:
     """Return a ledger in memory that is configured for this process."""
-    clock = rml.FrozenClock(datetime(2026, 11, 21, 3, tzinfo=UTC))
     ledger = rml.Ledger("memory:", clock=clock)
     rml.configure(ledger=ledger, service="payments")
     return ledger
@@ -59,11 +65,11 @@ def left(case: Case) -> list[str]:
 # ------------------------------------------------------------------------------------- by effect
 
 
-def test_forty_one_charges_need_forty_one_corrections(case: Case) -> None:
+def test_forty_one_charges_need_forty_one_corrections(case: Case, clock: rml.FrozenClock) -> None:
     """Each charge that was found to be harm bars closing, by its id, until it is corrected."""
     charges = [charge(f"pay-{i}") for i in range(CHARGES)]
     case.contain("off", by="ann", lever="flag_off")
-    case.understand("twice", by="ann", users=37, harmed=charges[:20])
+    case.understand("twice", by="ann", users=2, harmed=charges[:20])
     case.understand("more", by="ann", harmed=charges[20:])
     through(case)
     assert [f"{one} has no correction that names it: correct it" for one in charges] == left(case)
@@ -72,6 +78,7 @@ def test_forty_one_charges_need_forty_one_corrections(case: Case) -> None:
         refund(one)
     assert [f"{charges[-1]} has no correction that names it: correct it"] == left(case)
     made = [refund(one) for one in charges]
+    clock.advance(QUIET)
     case.act("refund", by="ann", corrections=made)
 
     case.close(by="ann")

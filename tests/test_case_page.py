@@ -132,13 +132,24 @@ def test_it_is_safe_to_open(ledger: rml.Ledger) -> None:
 
 
 @settings(max_examples=30)
-@given(words=st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40))
+@given(words=st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf"]), max_size=40))
 def test_every_text_comes_through_as_it_was_written(words: str) -> None:
     """And never becomes an element."""
     title = f"<{words}>"
     with rml.Ledger("memory:") as ledger:
         incident = rml.suspect(title, ledger=ledger)
         assert title in Page(rml.Casebook(ledger)[incident.id].to_html()).text
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\u202e", "\u2067", "\x85", "\r"], ids=ascii)
+def test_no_text_turns_or_hides_what_stands_around_it(ledger: rml.Ledger, character: str) -> None:
+    """A title that is read from right to left says something else; a terminal obeys an escape."""
+    case = rml.Casebook(ledger)[rml.escalate(f"gpj{character}exe", ledger=ledger).id]
+
+    text = case.to_html()
+
+    assert character not in text
+    assert "gpj" + character.encode("unicode_escape").decode() + "exe" in text
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,51 @@ def test_the_shell_leaves_it_out(tmp_path: Path) -> None:
     assert TITLE in run("cases", "--private")
     run("case", "INC-2026-0001", "private", "--off", "--by", "ann", "--reason", "mended")
     assert TITLE in run("cases")
+
+
+def test_the_shell_records_who_reads_it(tmp_path: Path) -> None:
+    """Nobody is shown a private case who does not say who they are, and what for."""
+    path = tmp_path / "a.db"
+    with rml.Ledger(path) as ledger:
+        one = rml.escalate(TITLE, ledger=ledger)
+        Casebook(ledger)[one.id].set_private(private=True, by="ann", reason="a leak")
+        size = ledger.size
+    reader = ("--by", "rosa", "--reason", "the regulator")
+
+    def run(*args: str, code: int = 0) -> str:
+        result = CliRunner().invoke(main, ["--ledger", str(path), *args])
+        assert code == result.exit_code, result.output
+        return result.output
+
+    shown = ([], ["show"], ["show", "--json"], ["yaml"], ["html"], ["timeline"])
+    for words in shown:
+        refused = run("case", one.id, *words, code=2)
+        assert TITLE not in refused
+        assert "--reason" in refused
+    for words in (("show", one.id), ("show", one.entry), ("show", "0")):
+        assert TITLE not in run(*words, code=2)
+    for words in shown:
+        assert TITLE in run("case", one.id, *words, *reader)
+    assert TITLE in run("case", one.id, "evidence", one.entry, *reader)
+
+    with rml.Ledger(path) as ledger:
+        told = ledger.entries(kind="incident.evidence_read")
+        assert [("rosa", one.entry)] * 7 == [(e.actor, e.facts["entry"]) for e in told]
+        assert size + 7 == ledger.size
+
+
+@pytest.mark.parametrize("words", ["missing", "metrics", "remarks", "schedule", "containment"])
+def test_the_shell_records_who_asks_about_it(tmp_path: Path, words: str) -> None:
+    """What is missing, and how late it came, tells of a leak as well."""
+    path = tmp_path / "a.db"
+    with rml.Ledger(path) as ledger:
+        one = rml.escalate(TITLE, ledger=ledger)
+        Casebook(ledger)[one.id].set_private(private=True, by="ann", reason="a leak")
+    command = ["--ledger", str(path), "case", one.id, words]
+
+    assert 2 == CliRunner().invoke(main, command).exit_code
+    asked = CliRunner().invoke(main, [*command, "--by", "rosa", "--reason", "the regulator"])
+
+    assert asked.exit_code in (0, 1)
+    with rml.Ledger(path) as ledger:
+        assert ["rosa"] == [e.actor for e in ledger.entries(kind="incident.evidence_read")]

@@ -24,7 +24,7 @@ def filled(case: Case, events: int) -> Case:
 
     def work(draft: rml.Draft) -> None:
         for i in range(events):
-            draft.append(
+            draft.record(
                 "incident.detected",
                 world="RML2",
                 facts={"detail": f"sign {i}"},
@@ -75,3 +75,43 @@ def test_a_long_case_is_whole(case: Case) -> None:
     case.understand("x", by="ann", users=1, exposure=["social"])
     assert EVENTS + 3 == len(case.read().file.timeline)
     assert f"sign {EVENTS - 1}" in case.to_yaml()
+
+
+def test_a_step_reads_only_what_is_new(case: Case) -> None:
+    """Of a case that was read, a rule sees what it was and what came since, wherever it came."""
+    filled(case, 50).read()
+    other = Casebook(case._ledger)[case.id]
+    other.take("commander", by="ann")
+    with pytest.raises(rml.StepRefusedError, match="ann is commander"):
+        case.take("commander", by="bob")
+    other.close(by="ann", override="a drill")
+    with pytest.raises(rml.CaseClosedError):
+        case.detect("more")
+    other.reopen(by="ann", reason="more")
+
+    case.detect("more")
+    assert case.read().entries == tuple(case._ledger.entries(incident=case.id))
+
+
+def test_what_grew_tells_the_same_as_what_is_read_at_once(case: Case) -> None:
+    """Lines that were told are taken over; counts of signals go on."""
+    told: list[Any] = []
+    for i in range(6):
+        rml.escalate("x", ledger=case._ledger)
+        if i % 2:
+            case.detect(f"sign {i}", at=case.opened_at)
+        told.append(case.timeline)
+
+    assert Case(case._ledger, case.id).timeline == told[-1]
+    assert sorted(map(len, told)) == list(map(len, told))
+
+
+def test_a_book_reads_a_case_once(case: Case) -> None:
+    """What one look has read, the next one of the same book starts from; a few cases are kept."""
+    book = Casebook(case._ledger)
+    first = book[case.id].read()
+    assert first is book[case.id].read()
+    for i in range(20):
+        book[rml.escalate(f"case {i}", ledger=case._ledger).id].read()
+
+    assert first is not book[case.id].read()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from casework import TRIANGLE, ready
@@ -298,7 +299,7 @@ def test_an_act_without_decision_is_remarked(ledger: rml.Ledger, case: Case) -> 
     """Also where a program wrote it past the case."""
     facts = {"type": "refund", "count": 1}
     ledger.write(
-        lambda draft: draft.append(
+        lambda draft: draft.record(
             "incident.acted", world="RML3", facts=facts, actor="job", incident=case.id
         )
     )
@@ -420,4 +421,18 @@ def test_what_is_not_of_this_case_is_refused(ledger: rml.Ledger, case: Case, nam
     for wrong in (elsewhere, "nothing"):
         with pytest.raises(rml.UnknownIdError):
             calls[name](wrong)
+    assert size == ledger.size
+
+
+@pytest.mark.parametrize("at", [datetime(2026, 11, 20, 19), "2026-11-20T19:00:00Z", 5], ids=str)
+def test_a_time_without_a_timezone_is_refused(ledger: rml.Ledger, case: Case, at: Any) -> None:
+    """Whatever the step; also what is no time at all."""
+    size = ledger.size
+    for step in (
+        lambda: case.contain("x", by="a", lever="none", at=at),
+        lambda: case.understand("x", by="a", at=at),
+        lambda: case.detect("x", by="a", at=at),
+    ):
+        with pytest.raises(rml.InvalidInputError, match=r"^at"):
+            step()
     assert size == ledger.size

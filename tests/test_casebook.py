@@ -12,6 +12,7 @@ import rml
 from rml.incident import step
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
+from rml.incident.levers.containment import QUIET
 from rml.incident.pages.casefile import CaseFile, CaseStatus, DecidedBy, DetectedBy
 from rml.incident.projection import Phase
 from rml.incident.rule import CaseClosedError, StepRefusedError
@@ -119,7 +120,7 @@ def test_each_step_is_one_entry_with_a_world(ledger: rml.Ledger, case: Case) -> 
         case.contain("off", by="ann", lever="flag_off"),
         case.understand("two", by="ann", users=2),
         case.decide("refund", decided_by=TRIANGLE),
-        case.act("refund", by="ann"),
+        case.act("voucher", by="ann"),
         case.learn(by="ann", technical=["keys"]),
         case.move("monitoring", by="ann", reason="quiet for an hour"),
         downscoped(case, "RML2"),
@@ -134,7 +135,7 @@ def test_each_step_is_one_entry_with_a_world(ledger: rml.Ledger, case: Case) -> 
         ("containment", "RML2", "off"),
         ("impact_assessed", "RML3", "two"),
         ("decision", "RML3", "refund"),
-        ("action", "RML3", "refund"),
+        ("action", "RML3", "voucher"),
         ("lessons", "RML2", "1 technical"),
         ("status", "RML3", "ongoing to monitoring: quiet for an hour"),
         ("downscope", "RML3", "RML3 to RML2: nobody was charged"),
@@ -280,7 +281,7 @@ def test_names_are_facts(ledger: rml.Ledger, case: Case) -> None:
     """Who decided and who acted is recorded in clear, because they answer for it."""
     ready(case)
     decided = case.decide("refund", decided_by=TRIANGLE, by="ann")
-    acted = case.act("refund", by="ann")
+    acted = case.act("voucher", by="ann")
 
     assert {"role": "legal", "name": "Ada"} in ledger.entry(decided.id).facts["decided_by"]
     assert ("ann", "ann") == (ledger.entry(decided.id).actor, ledger.entry(acted.id).actor)
@@ -360,7 +361,9 @@ def test_only_decisions_of_the_case_are_amended(ledger: rml.Ledger, case: Case) 
 # ---------------------------------------------------------------------------------- actions
 
 
-def test_actions_link_to_their_corrections(ledger: rml.Ledger, case: Case) -> None:
+def test_actions_link_to_their_corrections(
+    ledger: rml.Ledger, clock: rml.FrozenClock, case: Case
+) -> None:
     """An action names the effects and entries that it added, and counts them."""
     ready(case)
     case.decide("refund", decided_by=TRIANGLE)
@@ -371,6 +374,7 @@ def test_actions_link_to_their_corrections(ledger: rml.Ledger, case: Case) -> No
 
     made = [refund("pay-1"), refund("pay-2")]
     note = ledger.append("ledger.booking", world="RML3")
+    clock.advance(QUIET)
     receipt = case.act("refund", by="ann", corrections=[*made, note.id])
 
     facts = ledger.entry(receipt.id).facts
@@ -385,7 +389,7 @@ def test_effects_of_other_ledgers_are_left_out(ledger: rml.Ledger) -> None:
     case = Casebook(ledger)[rml.escalate("from elsewhere").id]
     facts = {"title": "again", "count": 2, "detected_by": {"type": "rml", "source": "x"}}
     ledger.write(
-        lambda draft: draft.append(
+        lambda draft: draft.record(
             "incident.joined", world="RML3", facts=facts, incident=case.id, effect="ef_elsewhere"
         )
     )
@@ -409,9 +413,9 @@ def test_communication_has_a_template_or_a_channel(case: Case) -> None:
     ready(case)
     case.decide("refund", decided_by=TRIANGLE)
     case.act("user_email", by="bob", template_id="apology", count=41, detail="sent in two waves")
-    case.act("refund", by="ann", count=41)
+    case.act("voucher", by="ann", count=41)
 
-    assert ["refund", "user_email"] == [action.type for action in case.actions]
+    assert ["voucher", "user_email"] == [action.type for action in case.actions]
     assert "user_email x 41 with apology: sent in two waves" == case.timeline[-2].detail
 
 
@@ -686,13 +690,14 @@ def test_steps_by_mistake_harm_no_effect() -> None:
     assert issubclass(CaseClosedError, StepRefusedError)
 
 
-def test_the_longest_action_fits_an_entry(large: rml.Ledger) -> None:
+def test_the_longest_action_fits_an_entry(large: rml.Ledger, clock: rml.FrozenClock) -> None:
     """As many corrections as one action may name are recorded, and their list fits an entry."""
     case = ready(Casebook(large)[rml.escalate("Possible double charge", ledger=large).id])
     case.decide("book", decided_by=TRIANGLE)
     made = large.write(
         lambda draft: [draft.append("booking.made", world="RML3") for _ in range(1_000)]
     )
+    clock.advance(QUIET)
     case.act("booking", by="ann", detail="x" * 2_000, corrections=[receipt.id for receipt in made])
 
     assert step.CORRECTIONS_MAX == len(made) == case.entries[-1].facts["count"]

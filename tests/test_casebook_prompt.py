@@ -15,7 +15,7 @@ STEPS: dict[str, Callable[[Case], object]] = {
     "contain": lambda case: case.contain("off", by="ann", lever="flag_off"),
     "understand": lambda case: case.understand("two", by="ann", users=2, exposure=["social"]),
     "decide": lambda case: case.decide("refund", decided_by=TRIANGLE),
-    "act": lambda case: case.act("refund", by="ann"),
+    "act": lambda case: case.act("voucher", by="ann"),
     "learn": lambda case: case.learn(
         by="ann",
         technical=["a"],

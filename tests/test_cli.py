@@ -19,8 +19,8 @@ from rml.incident.pages.casefile import CaseFile
 
 START = "2026-11-20T19:00:00Z"
 COMMANDS = [
-    *("demo", "verify", "tail", "show", "effects", "reconcile", "resolve", "pending", "erase"),
-    *("prune", "lever", "cases", "case"),
+    *("demo", "verify", "tail", "show", "effects", "reconcile", "resolve", "correct", "pending"),
+    *("erase", "prune", "lever", "cases", "case"),
     *("keygen", "checkpoint", "prove", "export", "verify-bundle", "backup", "init"),
     *("copy", "doctor", "lint"),
 ]
@@ -328,6 +328,22 @@ def test_resolve_decides_only_what_was_looked_at(shop: Shop) -> None:
     assert (2, "") == (result.exit_code, result.stdout)
     assert "has changed: it is version 2 now, not 1" in result.stderr
     assert "in_doubt" == shop.json("show", shop.doubtful)["state"]
+
+
+def test_resolve_answers_a_key_with_its_effects_ids(shop: Shop) -> None:
+    """`rml show` takes a key; a decision is about one effect, and a key may have several."""
+    result = shop.rml(*decision("lost", "--did-not-happen"))
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert f"is a key; give the effect's id: {shop.doubtful} (payment.charge)" in result.stderr
+
+
+def test_resolve_says_how_a_text_is_written(shop: Shop) -> None:
+    """JSON wants quotes around it, and a shell takes one pair away."""
+    result = shop.rml(*decision(shop.doubtful, "--happened", "--result", "ch-1"))
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert """with its quotes, as in --result '"ch-1"'""" in result.stderr
 
 
 @pytest.mark.parametrize("value", [{"id": "ch-2"}, None, "", 0], ids=repr)

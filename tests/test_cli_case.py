@@ -63,7 +63,7 @@ WAY = (
         *("decide", "refund in full", "--business", "tom", "--sre", "mina"),
         *("--absent", "legal=on a flight"),
     ),
-    ("act", "refund", "--by", "tom", "--count", "2"),
+    ("act", "voucher", "--by", "tom", "--count", "2"),
     (
         *("act", "user_email", "--by", "tom", "--template", "apology_v1"),
         *("--channel", "email", "--count", "2"),

@@ -145,6 +145,7 @@ def test_without_a_ledger_the_way_out_is_named(args: list[str]) -> None:
         ("", "a ledger is named by a path or a URL"),
         ("memory:", "lives in its own process"),
         ("nosuch://shop", "no store knows the scheme"),
+        ("/dev/null", "is a device or a pipe; a ledger is one file"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(place: str, said: str) -> None:

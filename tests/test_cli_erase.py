@@ -80,6 +80,16 @@ def test_fields_of_an_entry_as_json(path: Path) -> None:
     assert {"entries": 1, "fields": 1, "kept": []} == json.loads(result.stdout)
 
 
+def test_fields_of_the_entry_at_a_place(path: Path) -> None:
+    """The same number as `rml tail` shows and `rml show` takes."""
+    result = run(path, "0", "email", "--yes")
+    beyond = run(path, "999", "email", "--yes")
+
+    assert (0, "erased 1 field of 1 entry\n") == (result.exit_code, result.stdout)
+    assert (2, "") == (beyond.exit_code, beyond.stdout)
+    assert "there is no entry 999: the ledger has" in beyond.stderr
+
+
 def test_a_subject(path: Path) -> None:
     """All of it but what has not ended, which is named; a second time there is nothing."""
     lost, before = effect_of(path, "lost"), kept(path)

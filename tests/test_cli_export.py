@@ -172,6 +172,17 @@ def test_what_became_of_fields_is_counted(shop: Shop) -> None:
     assert "a (disclosed 1), b (erased 1)" in shown
 
 
+def test_a_bundle_is_about_the_entry_at_a_place(shop: Shop) -> None:
+    """The same number as `rml tail` shows."""
+    with rml.Ledger(shop.at("shop.db")) as ledger:
+        note = ledger.entries(kind="shop.note")[0]
+    file, key = shop.at("note.zip"), shop.at("shop.key")
+
+    made = shop.json("export", "bundle", str(note.index), file, "--key", key)
+
+    assert [note.id] == made["about"]
+
+
 def test_a_wrong_key_is_a_no(shop: Shop) -> None:
     """Status 1, in text and in JSON."""
     file = bundle(shop)

@@ -122,7 +122,7 @@ def test_a_lost_worker_has_its_grace(folder: Path) -> None:
 
         def promise(draft: Any) -> None:
             header = {"operation": lost.operation, "key": "slow", "effect": "ef_" + "0" * 32}
-            intent = draft.append("effect.intent", world="RML3", attempt=1, **header)
+            intent = draft.record("effect.intent", world="RML3", attempt=1, **header)
             draft.grant(header["effect"], 1, intent.id, 0)
 
         ledger.write(promise)
@@ -140,8 +140,9 @@ def test_a_lost_worker_has_its_grace(folder: Path) -> None:
         (["--every", "soon"], "'soon' is no length of time such as 30s, 5m or 1h"),
         (["--every", "0"], "every is 0.0; give more than 0 seconds"),
         (["--operation", ""], "operation"),
+        (["--operation", "payment.chrage"], "no effect of operation 'payment.chrage' is in"),
     ],
-    ids=["unknown module", "no module", "both", "no length", "no time", "no operation"],
+    ids=["unknown module", "no module", "both", "no length", "no time", "no operation", "a typo"],
 )
 @pytest.mark.usefixtures("folder")
 def test_what_cannot_be_asked(args: list[str], said: str) -> None:
@@ -154,14 +155,55 @@ def test_what_cannot_be_asked(args: list[str], said: str) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_module_that_ends_the_program_is_no_answer() -> None:
-    """Its status 0 would say that nothing is in doubt."""
-    Path("shop_script.py").write_text("raise SystemExit(0)", encoding="utf-8")
+def test_an_operation_without_effects_is_known_if_it_is_defined() -> None:
+    """A worker may be started before its first effect."""
+    Path("shop_new.py").write_text(
+        HANDLERS.replace("payment.charge", "payment.new"), encoding="utf-8"
+    )
+
+    result = run("--module", "shop_new", "--operation", "payment.new")
+
+    assert (0, "nothing is in doubt\n") == (result.exit_code, result.stdout)
+
+
+BROKEN = """
+class Broken(BaseException):
+    def __str__(self):
+        raise OSError
+
+raise Broken
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise BaseException('no\\nway')", r"BaseException: no\nway"),
+        ("raise GeneratorExit", "GeneratorExit: "),
+        (BROKEN, "Broken: "),
+    ],
+    ids=["exit", "base", "generator", "no text"],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_module_that_ends_the_program_is_no_answer(script: str, said: str) -> None:
+    """Its status 0 would say that nothing is in doubt, and a traceback nothing at all."""
+    Path("shop_script.py").write_text(script, encoding="utf-8")
 
     result = run("--module", "shop_script")
 
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "rml: shop_script cannot be imported: SystemExit: 0\n" == result.stderr
+    assert result.stderr.startswith(f"rml: shop_script cannot be imported: {said}")
+    assert 1 == len(result.stderr.splitlines())
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_path_in_place_of_a_module_is_told_apart() -> None:
+    """It is what a shell completes; Python says only that there is no such module."""
+    result = run("--module", "./shop_handlers.py")
+
+    assert 2 == result.exit_code
+    assert result.stderr.endswith("; give a module's name, such as shop.handlers, and no path\n")
 
 
 def test_at_intervals_until_ctrl_c(folder: Path) -> None:
@@ -182,3 +224,26 @@ def test_at_intervals_until_ctrl_c(folder: Path) -> None:
     assert 0 == process.returncode
     assert ["unknown", "unknown"] == [line["effect"]["key"] for line in lines[2:]]
     assert [None, True] == sorted((line["happened"] for line in lines[:2]), key=str)
+
+
+def test_at_intervals_people_are_told_once_what_stays_open(folder: Path) -> None:
+    """A log that repeats itself in every round would hide what has changed."""
+    asks = HANDLERS.replace("def ask", "import os, signal\nleft = [1] * 6\n\ndef ask", 1)
+    stops = "    left.pop() if left else os.kill(os.getpid(), signal.SIGINT)\n    if effect.key"
+    folder.joinpath("shop_handlers.py").write_text(asks.replace("    if effect.key", stops, 1))
+
+    command = [sys.executable, "-m", "rml", "reconcile", "--ledger", "shop.db"]
+    done = subprocess.run(
+        [*command, "--module", "shop_handlers", "--every", "0.01s"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+        check=True,
+    )
+
+    assert "" == done.stderr
+    assert [
+        "payment.charge 'known': happened (ch-1 in its books)",
+        "payment.charge 'unknown': still in doubt (no trace, which is no proof)",
+    ] == sorted(done.stdout.splitlines())

@@ -318,6 +318,7 @@ def test_verify_since_tells_when_it_cannot_remember(
         (["--checkpoint", "{vkey}"], "holds no checkpoint"),
         (["--checkpoint", "{ledger}"], "holds no checkpoint"),
         (["--witness", "https://witness.example"], "is not URL=VKEY"),
+        (["--witness", "https://witness.example="], "is not URL=VKEY"),
         (["--witness", "witness.example={witness}"], "give the witness's prefix"),
         (["--witness", "https://witness.example={vkey}"], "algorithm 0x04"),
     ],
@@ -449,6 +450,29 @@ def test_nothing_is_proved_from_a_ledger_that_was_changed(shop: Shop) -> None:
 
     assert (1, "") == (result.exit_code, result.stdout)
     assert "the first 5 entries are not those of the checkpoint" in result.stderr
+
+
+def test_a_checkpoint_from_the_future_proves_nothing(shop: Shop) -> None:
+    """The ledger was set back since: the answer is no, and it names the checkpoint."""
+    shop.checkpoint()
+    shop.remove()
+    with shop.bare() as ledger:
+        fill(ledger, 4)
+    result = run("prove", shop.ledger, "3", "--checkpoint", shop.kept)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "covers 5 entries, and the ledger has 4: it was set back" in result.stderr
+
+
+def test_a_checkpoint_from_before_the_entry_proves_nothing(shop: Shop) -> None:
+    """It could not tell: a newer one may."""
+    shop.checkpoint()
+    with shop.bare() as ledger:
+        fill(ledger, 1)
+
+    result = run("prove", shop.ledger, "5", "--checkpoint", shop.kept)
+
+    assert_could_not_tell(result, "covers 5 entries, and entry 5 came after it; give a newer one")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from protected import START, Charges
 
 import rml
 from rml.clock import SeededIds
-from rml.incident.levers.containment import QUIET, Stop, prove
+from rml.incident.levers.containment import QUIET, prove
+from rml.incident.levers.stop import Stop
 from rml.ledger.entry import Entry
 
 CHARGE = "payment.charge"
@@ -182,12 +183,89 @@ def test_a_part_is_not_said_to_be_the_whole(
     assert "only" not in str(case.containment)
 
 
+def test_a_tenants_lever_contains_its_own_case_alone(
+    ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock
+) -> None:
+    """What a case is known to be about has to be among what is stopped, each effect of it."""
+
+    @rml.idempotent(CHARGE, key="key", facts=("tenant",))
+    def charge(key: str, tenant: str) -> str:
+        return rml.current_effect().id
+
+    ours, theirs = charge("pay-1", "a"), charge("pay-2", "b")
+    pull(ledger, case, tenant="a")
+    clock.advance(300)
+    nobody_knows = case.containment
+    case.understand("one of a", by="Ada", transactions=1, harmed=[ours])
+    one = case.containment
+    case.understand("and one of b", by="Ada", transactions=2, harmed=[theirs])
+    both = case.containment
+
+    assert (False, (CHARGE,)) == (nobody_knows.proven, nobody_knows.uncovered)
+    assert (True, ()) == (one.proven, one.uncovered)
+    assert (False, (theirs,)) == (both.proven, both.uncovered)
+    limit = "'payment.charge' of tenant 'a'"
+    assert f"not proven: nothing stops {theirs}; only {limit} is stopped" == str(both)
+    pull(ledger, case, tenant="b")
+    clock.advance(300)
+    assert case.containment.proven
+
+
+def test_what_was_counted_has_to_be_stopped_too(
+    ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock
+) -> None:
+    """A case is about every operation of which it counted harm."""
+    pull(ledger, case)
+    clock.advance(300)
+
+    @rml.idempotent("payment.refund", key="key")
+    def refund(key: str) -> None: ...
+
+    refund("ch-1")
+    case.count_impact(operation="payment.refund", by="Ada")
+
+    assert (False, ("payment.refund",)) == (case.containment.proven, case.containment.uncovered)
+
+
+def test_without_an_operation_signals_count(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
+    """A case opened by hand names none; then nothing new is that nobody else sees it."""
+    case = rml.Casebook(ledger)[rml.escalate("charged twice").id]
+    case.contain("payments are off", by="Ada", lever="flag_off")
+    clock.advance(200)
+    again = rml.escalate("charged twice")
+    clock.advance(200)
+    assert (False, (again.entry,)) == (case.containment.proven, case.containment.offending)
+    clock.advance(100)
+
+    assert case.containment.proven
+
+
+@pytest.mark.parametrize("act", ["refund", "Refund", "voucher"])
+def test_nothing_is_given_back_before(
+    ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock, act: str
+) -> None:
+    """Refunds, and whatever names corrections, wait for the proof, or pass it knowingly."""
+    pull(ledger, case)
+    case.understand("a retry", by="Ada", transactions=1)
+    case.decide("refund", decided_by={"legal": "Rosa", "business": "Tom", "sre": "Ada"})
+    charged = ledger.effects(operation=CHARGE)[0].id
+    made = ledger.correct(charged, "payment.refunded", world="RML3", by="Tom", reason="twice").id
+    named: dict[str, Any] = {"by": "Tom", "corrections": [made] if act == "voucher" else ()}
+
+    with pytest.raises(rml.StepRefusedError, match="contained-first"):
+        case.act(act, **named)
+    case.act("user_email", by="Tom", channel="email")
+    case.act(act, **named, override="a regulator waits")
+    clock.advance(300)
+    case.act(act, **named)
+
+
 def test_released_lever_contains_no_more(
     ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock
 ) -> None:
-    """What may begin again is not stopped."""
+    """What may begin again before it was proven is not stopped."""
     pull(ledger, case)
-    clock.advance(300)
+    clock.advance(299)
     rml.Levers(ledger).release(CHARGE, by="Ada", reason="mended")
 
     assert not case.containment.proven

@@ -182,9 +182,8 @@ def test_refusals_name_effect_operation_and_key() -> None:
     """Machines find them in the details."""
     error = in_doubt_error(an_effect(EffectState.IN_DOUBT))
 
-    assert {"effect": asked().effect, "operation": "payment.charge", "key": "pay-1"} == dict(
-        error.details
-    )
+    named = {"effect": asked().effect, "operation": "payment.charge", "key": "pay-1"}
+    assert {**named, "version": 1} == dict(error.details)
 
 
 # What a handler's end means --------------------------------------------------------------------

@@ -166,6 +166,25 @@ def test_a_ledger_in_memory_is_asked_what_it_has() -> None:
     }
 
 
+def test_a_command_is_no_service(tmp_path: Path) -> None:
+    """What `rml resolve` writes last names who decided, and speaks for no program."""
+    path = tmp_path / "a.db"
+    with rml.Ledger(path, service="payments") as ledger, rml.use(ledger=ledger):
+
+        @rml.idempotent("payment.charge", key=lambda key: key, world="RML3")
+        def charge(key: str) -> None:
+            raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            charge("pay-1")
+        (effect,) = ledger.in_doubt()
+    decided = ("--version", str(effect.version), "--did-not-happen", "--by", "ada")
+    words = ["resolve", effect.id, *decided, "--reason", "not in its books", "--ledger", str(path)]
+    assert 0 == CliRunner().invoke(main, words).exit_code
+
+    assert Answer.YES is asked(path)["Do entries say which service wrote them?"].answer
+
+
 def test_the_command_says_no_by_its_exit_status(tmp_path: Path) -> None:
     """0 when nothing is wrong, 1 when something is; JSON for machines."""
     path = a_ledger(tmp_path / "a.db")

@@ -26,10 +26,11 @@ def db(ledger: rml.Ledger, tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def refuses(ledger: rml.Ledger, connection: object, reason: str) -> None:
-    """The connection is refused for this reason, and no transaction is left open on it."""
-    with pytest.raises(rml.EnlistmentError, match=reason):
+def refusal(ledger: rml.Ledger, connection: object) -> str:
+    """Return why a connection is refused."""
+    with pytest.raises(rml.EnlistmentError) as caught:
         ledger.on(connection)
+    return str(caught.value)
 
 
 # Connections --------------------------------------------------------------------------------------
@@ -39,7 +40,7 @@ def test_another_file_is_refused(ledger: rml.Ledger, tmp_path: Path) -> None:
     """Whether it is a file, or none."""
     for place in (tmp_path / "other.db", ":memory:"):
         with closing(sqlite3.connect(place)) as other:
-            refuses(ledger, other, "not to the file of the ledger")
+            assert "not to the file of the ledger" in refusal(ledger, other)
             assert not other.in_transaction
 
 
@@ -48,7 +49,7 @@ def test_an_attached_ledger_is_refused(ledger: rml.Ledger, tmp_path: Path) -> No
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("ATTACH ? AS ledger", [str(tmp_path / "shop.db")])
 
-        refuses(ledger, other, "does not commit several files as one")
+        assert "does not commit several files as one" in refusal(ledger, other)
 
 
 def test_a_link_to_the_file_will_do(ledger: rml.Ledger, tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_commit_that_may_be_lost_is_refused(
 ) -> None:
     """An outcome that was told must not be gone after a power failure."""
     db.execute(f"PRAGMA synchronous = {level}")
-    refuses(ledger, db, "PRAGMA synchronous = FULL")
+    assert "PRAGMA synchronous = FULL" in refusal(ledger, db)
 
     db.execute("PRAGMA synchronous = EXTRA")
     assert isinstance(ledger.on(db), rml.Enlisted)
@@ -77,7 +78,7 @@ def test_a_journal_that_takes_nothing_back_is_refused(tmp_path: Path, mode: str)
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
         db.execute(f"PRAGMA journal_mode = {mode}")
         with rml.Ledger(tmp_path / "shop.db") as ledger:
-            refuses(ledger, db, "PRAGMA journal_mode = WAL")
+            assert "PRAGMA journal_mode = WAL" in refusal(ledger, db)
 
 
 def test_no_transaction_is_refused_where_nobody_would_commit_it(
@@ -85,7 +86,7 @@ def test_no_transaction_is_refused_where_nobody_would_commit_it(
 ) -> None:
     """A connection that commits by itself has one only when it is told to."""
     with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as db:
-        refuses(ledger, db, "BEGIN IMMEDIATE")
+        assert "BEGIN IMMEDIATE" in refusal(ledger, db)
         assert not db.in_transaction
 
         db.execute("BEGIN IMMEDIATE")
@@ -97,13 +98,16 @@ def test_a_temporary_table_in_front_of_the_ledgers_is_refused(
 ) -> None:
     """Its name would mean that table, which is gone with the connection."""
     db.execute("CREATE TEMP TABLE Entries (id)")
-    refuses(ledger, db, "hides the ledger's entries")
+    assert "hides the ledger's entries" in refusal(ledger, db)
 
 
 @pytest.mark.parametrize("connection", [None, "shop.db", object()], ids=["None", "text", "object"])
 def test_what_is_no_connection_is_refused(ledger: rml.Ledger, connection: object) -> None:
     """The message names the libraries that are known."""
-    refuses(ledger, connection, r"is no connection that rml knows.*sqlite3\.Connection")
+    why = refusal(ledger, connection)
+
+    assert "is no connection that rml knows" in why
+    assert "sqlite3.Connection" in why
 
 
 def test_a_ledger_in_memory_joins_nothing() -> None:
@@ -111,7 +115,7 @@ def test_a_ledger_in_memory_joins_nothing() -> None:
     with closing(sqlite3.connect(":memory:")) as db:
         for place, reason in (("memory:", "joins no"), ("sqlite://:memory:", "is in no file")):
             with rml.Ledger(place) as ledger:
-                refuses(ledger, db, reason)
+                assert reason in refusal(ledger, db)
 
 
 def test_a_closed_ledger_or_connection_says_so(tmp_path: Path) -> None:

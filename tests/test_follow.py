@@ -331,7 +331,7 @@ def test_a_damaged_cursor_says_so(cursor: FileCursor, data: bytes) -> None:
     """In one line, with the way out."""
     cursor.path.write_bytes(data)
 
-    with pytest.raises(InvalidInputError, match=r"mail\.cursor holds no cursor.*remove it"):
+    with pytest.raises(InvalidInputError, match=r"mail\.cursor holds no cursor.*name another file"):
         cursor.load()
 
 
@@ -347,6 +347,16 @@ def test_a_ledger_is_not_even_opened_as_a_cursor(
 
         with pytest.raises(InvalidInputError, match="holds no cursor"):
             ledger.follow(cursor=FileCursor(place))
+
+
+def test_a_cursor_without_a_folder_is_refused_before_anything_is_handled(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Its first place could not be kept, so what was handled would come again for ever."""
+    note(ledger)
+
+    with pytest.raises(InvalidInputError, match="its folder does not exist"):
+        ledger.follow(cursor=FileCursor(tmp_path / "gone" / "mail.cursor"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe of POSIX")
@@ -372,9 +382,12 @@ def test_a_cursor_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 def test_a_cursor_that_cannot_be_kept_ends_the_follower(ledger: Ledger, tmp_path: Path) -> None:
     """The entry was handled, and will be given again."""
     note(ledger, 2)
-    feed = iter(ledger.follow(cursor=FileCursor(tmp_path / "no" / "folder"), poll=None))
+    place = tmp_path / "removed"
+    place.mkdir()
+    feed = iter(ledger.follow(cursor=FileCursor(place / "mail.cursor"), poll=None))
 
     assert 0 == next(feed).index
+    place.rmdir()
     with pytest.raises(FileNotWrittenError, match="does not exist"):
         next(feed)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from protected import Charges, doubtful, kinds, the_effect
+from protected import Charges, doubtful, in_other_thread, kinds, the_effect
 
 import rml
-from rml.effect.heartbeat import running
+from rml.effect.heartbeat import Running, running
 
 LEASE = 0.1
 SECONDS = 60  # in which a busy machine does everything that a test waits for
@@ -48,15 +48,6 @@ def outlive(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
     for _ in range(5):
         clock.advance(LEASE * 0.6)
         until(lambda: is_renewed(ledger, clock))
-
-
-def in_other_thread(call: Callable[[], Any]) -> Any:
-    """Call in a thread that knows nothing of this one's attempts."""
-    got: list[Any] = []
-    thread = threading.Thread(target=lambda: got.append(call()))
-    thread.start()
-    thread.join(SECONDS)
-    return got[0]
 
 
 # Slow is not dead ------------------------------------------------------------------------------
@@ -276,11 +267,66 @@ def test_a_process_out_of_threads_carries_out_its_calls(
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    running.begin_anew()
+    nothing = Running()
+    for module in ("call", "idempotent"):
+        monkeypatch.setattr(f"rml.effect.{module}.running", nothing)
     monkeypatch.setattr("threading.Thread.start", start)
     charges = Charges("charged")
 
     assert "charged" == charges()
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, before: Callable[[], object]) -> list[str]:
+    """Do something before each start of a watching thread; return the names of those started."""
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if thread.name == "rml-heartbeat":
+            before()
+            started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr("threading.Thread.start", starting)
+    return started
+
+
+def test_short_calls_one_after_the_other_start_one_thread(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks when it was to look first, and does not end because nothing runs just now."""
+    some = Running()
+    started = watched(monkeypatch, lambda: None)
+    pause = threading.Event()
+    for number in range(20):
+        some.start(ledger, "an effect", f"owner {number}", SECONDS, lambda: True)
+        some.end("an effect", f"owner {number}")
+        pause.wait(0.002)
+
+    assert ["rml-heartbeat"] == started
+
+
+def test_an_attempt_ends_while_the_watching_thread_begins(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the garbage collector ends one in that very thread: it waits for nobody."""
+    some = Running()
+    woken = threading.Event()
+
+    def end_another() -> None:
+        with some.waking("another", woken.set):
+            some.end("another", "its owner")
+
+    def elsewhere() -> None:
+        ending = threading.Thread(target=end_another)
+        ending.start()
+        ending.join(5)
+
+    started = watched(monkeypatch, elsewhere)
+    some.start(ledger, "an effect", "an owner", SECONDS, lambda: True)
+    some.end("an effect", "an owner")
+
+    assert (["rml-heartbeat"], True) == (started, woken.is_set())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -164,14 +164,14 @@ def test_a_failure_that_cannot_be_recorded_harms_nobody(
     ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hook fails and the ledger with it: the incident stands, and the caller has its answer."""
-    append = rml.Draft.append
+    record = rml.Draft.record
 
     def failing(draft: rml.Draft, kind: str, **rest: Any) -> rml.Receipt:
         if kind == "incident.hook_failed":
             raise rml.LedgerUnavailableError("the disk is full")
-        return append(draft, kind, **rest)
+        return record(draft, kind, **rest)
 
-    monkeypatch.setattr(rml.Draft, "append", failing)
+    monkeypatch.setattr(rml.Draft, "record", failing)
     rml.configure(hooks=[lambda _: {}["pager"]])
 
     assert rml.escalate("Possible double charge").opened

@@ -9,7 +9,7 @@ from protected import doubtful, kinds, the_effect
 
 import rml
 from rml.effect.operation import Outcome
-from rml.integrations.idempotency_key import Answer, note_error
+from rml.integrations.idempotency_key import Answer, IdempotencyKeys, note_error
 from rml.ledger.errors import LedgerUnavailableError
 
 Make = Callable[..., Face]
@@ -100,6 +100,21 @@ def test_a_reconciler_gives_the_response(make: Make) -> None:
         face()
     rml.reconcile()
 
+    assert (201, True) == ((reply := face()).status, reply.is_replay)
+
+
+def test_a_reconciler_is_known_before_its_middleware_is_made(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI makes it with the first request, and whoever reconciles only imports the module."""
+    face = make(ends(TimeoutError()))
+    with pytest.raises(TimeoutError):
+        face()
+    monkeypatch.setattr("rml.effect.reconcile._operations", {})
+
+    IdempotencyKeys(tenant=None, reconcile=lambda _: rml.Finding(True, CREATED, "in its books"))
+
+    assert [True] == [settled.happened for settled in rml.reconcile()]
     assert (201, True) == ((reply := face()).status, reply.is_replay)
 
 
@@ -239,6 +254,25 @@ def test_a_provider_that_honours_keys_is_asked_again(make: Make, ledger: rml.Led
     assert [503, 500, 409] == [reply.status for reply in replies]
     assert 2 == len(sent)
     assert 1 == len(set(sent))
+
+
+def test_a_provider_forgets_its_keys_in_time(make: Make, clock: rml.FrozenClock) -> None:
+    """The middleware takes `retention=`, as a handler does."""
+    again = rml.DialogError("no answer")
+    face = make(ends(again, again, CREATED), provider_idempotent=True, retention=60)
+
+    statuses = []
+    for seconds in (0, 59, 1):
+        clock.advance(seconds)
+        statuses.append(face().status)
+
+    assert [503, 503, 409] == statuses
+
+
+def test_retention_says_nothing_of_a_provider_without_keys(make: Make) -> None:
+    """It is refused where it is written."""
+    with pytest.raises(rml.DefinitionError, match="provider_idempotent=True"):
+        make(retention=60)
 
 
 def test_an_error_handler_notes_what_its_response_stands_for(

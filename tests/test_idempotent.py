@@ -4,7 +4,6 @@ import functools
 import inspect
 import threading
 import typing
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,29 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from protected import Charges, doubtful, kinds, the_effect
+from protected import Charges, doubtful, in_other_thread, kinds, the_effect
 
 import rml
-
-
-def in_other_thread(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread without our context; return its value or raise its error."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append((function(), None))
-        except BaseException as error:  # noqa: BLE001
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value
-
 
 # Once, and again -------------------------------------------------------------------------------
 
@@ -262,12 +241,29 @@ def test_what_cannot_be_recognised_is_refused_before_the_effect(
     assert (0, 0) == (charges.count, ledger.size)
 
 
+def test_one_more_optional_parameter_refuses_no_repetition(ledger: rml.Ledger) -> None:
+    """A handler grows; what earlier calls did not say is still not said."""
+
+    @rml.idempotent("payment.charge", key="k", ledger=ledger)
+    def before(k: str, amount: int) -> str:
+        return "charged"
+
+    @rml.idempotent("payment.charge", key="k", ledger=ledger)
+    def after(k: str, amount: int, note: str | None = None) -> str:
+        return "charged twice"
+
+    assert "charged" == before("pay-1", 5) == after("pay-1", 5) == after("pay-1", 5, note=None)
+    with pytest.raises(rml.FingerprintMismatchError):
+        after("pay-1", 5, note="for Ada")
+
+
 # What can be decorated -------------------------------------------------------------------------
 
 
 def test_classes_and_other_things_are_refused_at_definition() -> None:
-    """Only what can be called, and has one end, and is no class."""
-    for handler in (dict, 5, "charge", classmethod(lambda cls, key: 1)):
+    """Only what can be called, and has one end, and is no class; a name makes no function."""
+    named = functools.update_wrapper(functools.partial(print), print, assigned=["__name__"])
+    for handler in (dict, 5, "charge", classmethod(lambda cls, key: 1), named):
         with pytest.raises(rml.DefinitionError, match="must decorate a function"):
             rml.idempotent("a.b", key="key")(handler)  # type: ignore[arg-type]
 
@@ -300,7 +296,7 @@ def test_classes_and_other_things_are_refused_at_definition() -> None:
         ({"lease": -1}, "lease must be at least"),
         ({"lease": float("nan")}, "lease must be at least"),
         ({"lease": float("inf")}, "lease must be at least"),
-        ({"lease": "60"}, "lease must be at least"),
+        ({"lease": "60"}, "at least 0.1 seconds, as a number or a timedelta, not '60'"),
         ({"lease": True}, "lease must be at least"),
         ({"wait": -1}, "wait must be at least 0 seconds"),
         ({"reconcile": 5}, "reconcile must be a callable, not int"),

@@ -1,21 +1,16 @@
-"""Every way a handler can end, be waited for, be late, or go unrecorded; who is told."""
+"""Every way a handler can end, and who is told."""
 
 import asyncio
-import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from protected import START, Charges, doubtful, kinds, the_effect
+from protected import Charges, doubtful, in_other_thread, kinds, the_effect
 
 import rml
-
-FAILED = rml.DialogError("no", action=rml.Action.START_COMPENSATION)
-
 
 # Every way to end ------------------------------------------------------------------------------
 
@@ -85,6 +80,34 @@ def test_a_key_that_the_provider_may_have_forgotten_is_not_retried(
     (effect,) = ledger.in_doubt()
     ledger.resolve(effect.id, happened=False, by="ada", reason="not in their books")
     assert "value" == charges()
+
+
+def test_a_clock_that_has_come_back_from_far_away_cannot_tell_for_how_long(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """The provider's clock went on: what a wrong clock has recorded says nothing of the key."""
+    charges = Charges(rml.DialogError("lost"), provider_idempotent=True, retention=3600)
+    charges.fail(rml.DialogError)
+    clock.set(clock.now() - timedelta(days=400))
+
+    charges.fail(rml.InDoubtError)
+
+    assert (1, ["pay-1"]) == (charges.count, doubtful(ledger))
+
+
+def test_a_definition_that_is_no_longer_idempotent_retries_nothing(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """What an earlier one has left to be retried may have happened: somebody has to decide."""
+    Charges(rml.DialogError("lost"), provider_idempotent=True).fail(rml.DialogError)
+    charges = Charges("value")
+    clock.set(clock.now() - timedelta(seconds=1))
+
+    charges.fail(rml.InDoubtError)
+
+    assert (0, ["pay-1"]) == (charges.count, doubtful(ledger))
+    (effect,) = ledger.in_doubt()
+    assert "INC-2026-0001" == effect.incident
 
 
 def test_what_was_certainly_not_done_is_not_forgotten(
@@ -316,6 +339,34 @@ def test_doubts_of_one_kind_join_one_incident(ledger: rml.Ledger) -> None:
     assert [2, 3] == [entry.facts["count"] for entry in ledger.entries(kind="incident.joined")]
 
 
+class Unavailable(rml.DialogError):
+    """The provider did not answer."""
+
+    action = rml.Action.RETRY_WITH_BACKOFF
+
+
+def test_a_refusal_after_an_unknown_attempt_proves_nothing_about_that(ledger: rml.Ledger) -> None:
+    """The key of the attempt that may have taken effect is the one that is sent again."""
+    keys: list[str] = []
+    endings = [Unavailable(), ConnectionRefusedError(), "value"]
+
+    @rml.idempotent("payment.charge", key="k", provider_idempotent=True, ledger=ledger)
+    def charge(k: str) -> str:
+        keys.append(rml.current_effect().provider_key)
+        ending = endings[len(keys) - 1]
+        if isinstance(ending, Exception):
+            raise ending
+        return ending
+
+    with pytest.raises(Unavailable):
+        charge("pay-1")
+    with pytest.raises(ConnectionRefusedError):
+        charge("pay-1")
+    assert [rml.EffectState.RETRYING] == [effect.state for effect in ledger.effects()]
+    assert "value" == charge("pay-1")
+    assert 1 == len(set(keys))
+
+
 # What is still to be run -----------------------------------------------------------------------
 
 
@@ -361,389 +412,6 @@ def test_generators_are_refused_at_definition() -> None:
     for handler in (generator, async_generator):
         with pytest.raises(rml.DefinitionError, match="decorates a generator"):
             rml.idempotent("a.b", key="key")(handler)
-
-
-# Duplicates in flight --------------------------------------------------------------------------
-
-
-def in_other_thread(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread without our context; return its value or raise its error."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append((function(), None))
-        except BaseException as error:  # noqa: BLE001
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value
-
-
-def test_a_duplicate_in_flight_is_refused_at_once(ledger: rml.Ledger) -> None:
-    """It is told how long the lease lasts, and leaves the owner alone."""
-    errors: list[rml.RmlError] = []
-    charges = Charges(lambda: in_other_thread(duplicate), lease=30)
-
-    def duplicate() -> str:
-        errors.append(charges.fail(rml.InFlightError))
-        return "value"
-
-    assert charges() == "value"
-    assert [30.0] == [error.retry_after for error in errors]
-    assert charges.count == 1
-    assert charges() == "value"
-
-
-def _patient(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], object]) -> None:
-    """Replace the sleep between two looks."""
-    monkeypatch.setattr("rml.effect.heartbeat.Running.wait", lambda *given: pause(given[-1]))
-
-
-@pytest.mark.parametrize("end", ["value", FAILED, rml.HistoryError("moved")], ids=str)
-def test_a_waiter_gets_the_owners_value_or_failure(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, end: Any
-) -> None:
-    """Both callers get the same; the handler runs once."""
-    inside, waiting, ended = (threading.Event() for _ in range(3))
-
-    def handler() -> Any:
-        inside.set()
-        assert waiting.wait(60)
-        if isinstance(end, BaseException):
-            raise end
-        return end
-
-    def pause(seconds: float) -> None:
-        waiting.set()
-        assert ended.wait(60)
-
-    _patient(monkeypatch, pause)
-    charges = Charges(handler, wait=60)
-    got: dict[str, Any] = {}
-
-    def call(who: str) -> None:
-        try:
-            got[who] = charges()
-        except rml.RmlError as error:
-            got[who] = error.to_dict()
-        if who == "owner":
-            ended.set()
-
-    owner = threading.Thread(target=call, args=["owner"])
-    owner.start()
-    assert inside.wait(60)
-    call("waiter")
-    owner.join()
-
-    assert got["owner"] == got["waiter"]
-    assert charges.count == 1
-
-
-def test_a_waiter_gives_up_without_touching_the_owner(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It learns that the other is still at it."""
-    elapsed = [0.0]
-    _patient(monkeypatch, lambda _: elapsed.append(elapsed.pop() + 1))
-    monkeypatch.setattr("rml.effect.idempotent.time", SimpleNamespace(monotonic=lambda: elapsed[0]))
-    charges = Charges(lambda: in_other_thread(lambda: charges.fail(rml.InFlightError)), wait=5)
-
-    charges()
-
-    assert elapsed == [5.0]
-    assert rml.EffectState.DONE is the_effect(ledger).state
-
-
-def test_a_waiter_finds_the_owner_lost(
-    ledger: rml.Ledger, clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the lease runs out while waiting, the effect is in doubt, not taken over."""
-    _patient(monkeypatch, lambda _: clock.advance(61))
-    seen: list[rml.RmlError] = []
-
-    def handler() -> str:
-        in_other_thread(lambda: seen.append(charges.fail(rml.InDoubtError)))
-        return "too late"
-
-    charges = Charges(handler, wait=3600)
-    charges.fail(rml.InDoubtError)
-
-    assert seen[0].details["incident"] == "INC-2026-0001"
-    assert charges.count == 1
-    assert ["effect.intent", "incident.opened", "effect.in_doubt", "effect.late"] == kinds(ledger)
-    assert ["pay-1"] == doubtful(ledger)
-
-
-def test_many_threads_one_key(ledger: rml.Ledger) -> None:
-    """However many begin at once, one runs; the others wait for its value."""
-    charges = Charges("value", wait=60)
-    barrier = threading.Barrier(6)
-    got: list[Any] = []
-
-    def call() -> None:
-        barrier.wait()
-        got.append(charges())
-
-    threads = [threading.Thread(target=call) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert ["value"] * 6 == got
-    assert charges.count == 1
-    assert ["effect.intent", "effect.done"] == kinds(ledger)
-
-
-# Leases ----------------------------------------------------------------------------------------
-
-
-def test_a_late_finisher_changes_nothing_that_was_decided(
-    ledger: rml.Ledger, clock: rml.FrozenClock
-) -> None:
-    """Its outcome is recorded as late; the decision stands; its caller learns it."""
-
-    def slow() -> str:
-        clock.advance(61)
-        assert ["pay-1"] == doubtful(ledger)
-        (effect,) = ledger.in_doubt()
-        ledger.resolve(effect.id, happened=False, by="ada", reason="no charge at the provider")
-        return "late value"
-
-    charges = Charges(slow, "second value")
-
-    error = charges.fail(rml.InDoubtError)
-    assert "after its lease was lost" in error.message
-    doubted = ["effect.intent", "incident.opened", "effect.in_doubt"]
-    contradicted = ["effect.resolved", "effect.late", "incident.opened"]
-    assert [*doubted, *contradicted] == kinds(ledger)
-    assert "DECISION_CONTRADICTED" == list(ledger.entries())[-1].facts["code"]
-    (late,) = ledger.entries(kind="effect.late")
-    assert late.facts["outcome"] == "effect.done"
-    assert rml.EffectState.NOT_DONE is the_effect(ledger).state
-    assert charges() == "second value"
-
-
-def test_a_late_failure_is_recorded_as_late(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
-    """The caller sees the handler's own exception, with a note."""
-
-    def slow() -> str:
-        clock.advance(61)
-        in_other_thread(lambda: charges.fail(rml.InDoubtError))
-        raise rml.ClosedError("nothing happened")
-
-    charges = Charges(slow)
-
-    error = charges.fail(rml.ClosedError)
-    assert any("recorded as late" in note for note in error.__notes__)
-    assert rml.EffectState.IN_DOUBT is the_effect(ledger).state
-    assert charges.count == 1
-
-
-def test_a_lease_that_ran_out_unnoticed_harms_nobody(
-    ledger: rml.Ledger, clock: rml.FrozenClock
-) -> None:
-    """Slow is not dead: if nobody doubted it meanwhile, its outcome counts."""
-
-    def slow() -> str:
-        clock.advance(3600)
-        return "value"
-
-    charges = Charges(slow)
-
-    assert charges() == "value"
-    assert charges() == "value"
-
-
-def test_an_attempt_before_the_last_is_late(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
-    """Fenced by its owner's token: it cannot end the attempt of another."""
-
-    def slow() -> str:
-        clock.advance(61)
-        (effect,) = ledger.in_doubt()
-        ledger.resolve(effect.id, happened=False, by="ada", reason="seen at the provider")
-        assert in_other_thread(charges) == "second"
-        return "first"
-
-    charges = Charges(slow, "second")
-    charges.fail(rml.InDoubtError)
-
-    assert charges() == "second"
-    assert charges.count == 2
-
-
-def test_a_clock_that_steps_back_runs_nothing_again(
-    ledger: rml.Ledger, clock: rml.FrozenClock
-) -> None:
-    """Order comes from the index alone."""
-    charges = Charges("value")
-    charges()
-    clock.set(START - timedelta(days=400))
-
-    assert charges() == "value"
-
-
-def test_a_hook_that_decides_at_once_is_obeyed(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
-    """Between the doubt and the second look somebody may have decided that it did not happen."""
-
-    def decide(escalation: rml.Escalation) -> None:
-        assert escalation.effect is not None
-        ledger.resolve(escalation.effect, happened=False, by="hook", reason="the provider says so")
-
-    rml.configure(hooks=[decide])
-
-    def slow() -> str:
-        clock.advance(61)
-        return str(in_other_thread(charges))
-
-    charges = Charges(slow, "second")
-
-    charges.fail(rml.InDoubtError)
-    assert charges() == "second"
-    assert charges.count == 2
-
-
-# When the ledger fails -------------------------------------------------------------------------
-
-
-class Fault:
-    """A store whose commits fail from a given one on."""
-
-    def __init__(self, ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.error: BaseException | None = None
-        self.after = 0
-        store: Any = ledger._store
-        write = store.write
-
-        def broken(*args: Any, **kwargs: Any) -> Any:
-            self.after -= 1
-            if self.error is not None and self.after < 0:
-                raise self.error
-            return write(*args, **kwargs)
-
-        monkeypatch.setattr(store, "write", broken)
-
-
-def test_without_a_ledger_nothing_runs() -> None:
-    """The intent could not be recorded."""
-    charges = Charges()
-
-    charges.fail(rml.NoLedgerError)
-
-    assert charges.count == 0
-
-
-def test_a_closed_ledger_runs_nothing(tmp_path: Path) -> None:
-    """Unavailable before the intent: certainly not done."""
-    ledger = rml.Ledger(tmp_path / "ledger.db")
-    ledger.close()
-    charges = Charges(ledger=ledger)
-
-    assert charges.fail(rml.LedgerUnavailableError).happened is False
-    assert charges.count == 0
-
-
-@pytest.mark.parametrize(
-    "error", [rml.LedgerUnavailableError(), rml.LedgerBusyError(), rml.AppendUnknownError()]
-)
-def test_an_intent_that_fails_runs_nothing(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, error: rml.RmlError
-) -> None:
-    """The handler is not called, the caller sees why; when the store is back, all is as before."""
-    fault = Fault(ledger, monkeypatch)
-    fault.error = error
-    charges = Charges("value")
-
-    assert charges.fail(type(error)) is error
-    assert charges.count == 0
-    fault.error = None
-    assert charges() == "value"
-
-
-def test_an_outcome_that_cannot_be_recorded_becomes_doubt(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, clock: rml.FrozenClock
-) -> None:
-    """The caller is told that it happened; all others that it is in flight, later in doubt."""
-    fault = Fault(ledger, monkeypatch)
-    fault.error, fault.after = rml.LedgerUnavailableError(), 1
-    charges = Charges("value")
-
-    error = charges.fail(rml.OutcomeNotRecordedError)
-    assert error.happened is True
-    assert isinstance(error.__cause__, rml.LedgerUnavailableError)
-    fault.error = None
-    charges.fail(rml.InFlightError)
-    clock.advance(61)
-    charges.fail(rml.InDoubtError)
-    assert ["pay-1"] == doubtful(ledger)
-    assert charges.count == 1
-
-
-@pytest.mark.parametrize("end", ["value", FAILED], ids=["value", "failure"])
-def test_an_outcome_waits_longer_for_a_busy_ledger(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, end: Any
-) -> None:
-    """Six times as long as the intent, in proportion to what the ledger was told."""
-    waited: list[float] = []
-    store: Any = ledger._store
-    write = store.write
-
-    def patient(work: Any, *, timeout: float) -> Any:
-        waited.append(timeout)
-        return write(work, timeout=timeout)
-
-    monkeypatch.setattr(store, "write", patient)
-    monkeypatch.setattr(ledger, "timeout", 2.0)
-    charges = Charges(end)
-
-    if isinstance(end, BaseException):
-        charges.fail(rml.DialogError)
-    else:
-        charges()
-
-    assert [2.0, 12.0] == waited
-
-
-def test_a_failure_that_cannot_be_recorded_is_what_the_caller_sees(
-    ledger: rml.Ledger,
-    monkeypatch: pytest.MonkeyPatch,
-    clock: rml.FrozenClock,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Even an exception that says "not done" becomes doubt when it could not be written down."""
-    fault = Fault(ledger, monkeypatch)
-    fault.error, fault.after = rml.LedgerUnavailableError(), 1
-    end = rml.ClosedError("no")
-    charges = Charges(end)
-
-    with caplog.at_level(logging.CRITICAL, logger="rml"):
-        assert charges.fail(rml.ClosedError) is end
-    assert any("could not be recorded: LedgerUnavailableError" in note for note in end.__notes__)
-    fault.error = None
-    clock.advance(61)
-    charges.fail(rml.InDoubtError)
-    assert charges.count == 1
-
-
-def test_an_interrupt_while_recording_becomes_doubt(
-    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, clock: rml.FrozenClock
-) -> None:
-    """Control-C between effect and record: the interrupt goes through, nothing runs again."""
-    fault = Fault(ledger, monkeypatch)
-    fault.error, fault.after = KeyboardInterrupt(), 1
-    charges = Charges("value")
-
-    charges.fail(KeyboardInterrupt)
-    fault.error = None
-    clock.advance(61)
-    charges.fail(rml.InDoubtError)
-    assert charges.count == 1
 
 
 # Hooks -----------------------------------------------------------------------------------------
@@ -818,47 +486,3 @@ def test_details_of_a_failure_hide_it_from_no_boundary(ledger: rml.Ledger) -> No
         charges()
 
     assert size < ledger.size
-
-
-def test_a_refusal_after_an_unknown_attempt_proves_nothing_about_that(ledger: rml.Ledger) -> None:
-    """The key of the attempt that may have taken effect is the one that is sent again."""
-    keys: list[str] = []
-    endings = [Unavailable(), ConnectionRefusedError(), "value"]
-
-    @rml.idempotent("payment.charge", key="k", provider_idempotent=True, ledger=ledger)
-    def charge(k: str) -> str:
-        keys.append(rml.current_effect().provider_key)
-        ending = endings[len(keys) - 1]
-        if isinstance(ending, Exception):
-            raise ending
-        return ending
-
-    with pytest.raises(Unavailable):
-        charge("pay-1")
-    with pytest.raises(ConnectionRefusedError):
-        charge("pay-1")
-    assert [rml.EffectState.RETRYING] == [effect.state for effect in ledger.effects()]
-    assert "value" == charge("pay-1")
-    assert 1 == len(set(keys))
-
-
-class Unavailable(rml.DialogError):
-    """The provider did not answer."""
-
-    action = rml.Action.RETRY_WITH_BACKOFF
-
-
-def test_one_more_optional_parameter_refuses_no_repetition(ledger: rml.Ledger) -> None:
-    """A handler grows; what earlier calls did not say is still not said."""
-
-    @rml.idempotent("payment.charge", key="k", ledger=ledger)
-    def before(k: str, amount: int) -> str:
-        return "charged"
-
-    @rml.idempotent("payment.charge", key="k", ledger=ledger)
-    def after(k: str, amount: int, note: str | None = None) -> str:
-        return "charged twice"
-
-    assert "charged" == before("pay-1", 5) == after("pay-1", 5) == after("pay-1", 5, note=None)
-    with pytest.raises(rml.FingerprintMismatchError):
-        after("pay-1", 5, note="for Ada")

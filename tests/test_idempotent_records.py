@@ -14,7 +14,7 @@ from protected import Charges, doubtful, the_effect
 
 import rml
 from rml.effect.request import request
-from rml.ledger.draft import PERSONAL_BYTES_MAX
+from rml.ledger.content import PERSONAL_BYTES_MAX
 
 # Results ---------------------------------------------------------------------------------------
 

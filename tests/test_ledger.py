@@ -25,7 +25,7 @@ from rml import (
     World,
 )
 from rml.clock import SeededIds, id_millis, utc_text
-from rml.ledger.draft import AHEAD_MAX, PERSONAL_BYTES_MAX
+from rml.ledger.content import AHEAD_MAX, PERSONAL_BYTES_MAX
 from rml.ledger.entry import COMMITMENTS_MAX
 
 NOON = "2026-11-20T12:00:00.000000Z"

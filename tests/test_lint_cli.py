@@ -1,6 +1,7 @@
 """`rml lint`: its output, its exit statuses, its settings."""
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -53,6 +54,17 @@ def places(*args: str) -> list[str]:
     """The paths of the violations."""
     result = CliRunner().invoke(main, ["lint", *args, "--json"], prog_name="rml")
     return [violation["path"] for violation in json.loads(result.stdout)["violations"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(here: Path) -> None:
+    """Nobody writes into it: status 2 says that it was not read, and the others were."""
+    write(here, fine=FINE)
+    os.mkfifo("pipe.py")
+
+    for args in (["pipe.py"], ["."]):
+        result = lint(*args, status=2)
+        assert "pipe.py: not a regular file" in result.stderr
 
 
 def test_nothing_found(here: Path) -> None:

@@ -359,7 +359,7 @@ def test_a_record_that_says_nothing_allows_nothing(
 ) -> None:
     """Nor one that would allow what comes after it; a program may write anything."""
     (made,) = noted(ledger, 1)
-    ledger.write(lambda draft: draft.append("payload.pruned", world="RML3", facts=facts))
+    ledger.write(lambda draft: draft.record("payload.pruned", world="RML3", facts=facts))
     (later,) = noted(ledger, 1)
 
     for name in (made, later):

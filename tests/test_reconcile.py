@@ -12,7 +12,7 @@ import pytest
 
 import rml
 from rml.effect.reconcile import EVIDENCE_CHARACTERS_MAX, _operations
-from rml.ledger.draft import PERSONAL_BYTES_MAX
+from rml.ledger.content import PERSONAL_BYTES_MAX
 
 
 @attrs.frozen

@@ -226,6 +226,23 @@ def test_with_a_timeout_a_reconciler_fails_as_without(
     assert {} == _not_back
 
 
+@pytest.mark.parametrize("timeout", [None, SECONDS], ids=["without", "with a timeout"])
+def test_where_a_reconciler_failed_is_in_the_log(
+    ledger: rml.Ledger, caplog: pytest.LogCaptureFixture, timeout: float | None
+) -> None:
+    """What is told of it names its class alone, and that is too little to mend it."""
+
+    def ask(_: rml.Effect) -> rml.Finding:
+        raise KeyError("secret")
+
+    lost(ask)
+    with caplog.at_level("INFO", "rml"):
+        (found,) = rml.reconcile(timeout=timeout)
+
+    assert "the reconciler raised KeyError" == found.why
+    assert [KeyError] == [line.exc_info[0] for line in caplog.records if line.exc_info]
+
+
 @pytest.mark.parametrize(
     "end", [SystemExit(0), asyncio.CancelledError()], ids=["exits", "is cancelled"]
 )
@@ -310,8 +327,11 @@ def test_a_round_that_fails_is_followed_by_another(
 
     write = ledger.write
 
+    refused: list[int] = []
+
     def busy(*args: Any, **kwargs: Any) -> Any:
-        if len(tries) == 2:
+        if len(tries) == 2 and not refused:
+            refused.append(1)
             raise rml.LedgerBusyError
         return write(*args, **kwargs)
 

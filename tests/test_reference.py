@@ -289,13 +289,18 @@ def record_incidents(ledger: rml.Ledger) -> None:
     roll_back(rml.Casebook(ledger), case)
     case.triage("lost answers", by="Ada", runbook="runbooks/lost-answers.md")
     case.triage("model_provider_outage", by="Ada")
+    skip = {"flag_off": "it has no flag"}
+    rml.Casebook(ledger).runbook(
+        "slow", "runbooks/slow.md", pull=["deploy_rollback"], skip=skip, by="Ada"
+    )
+    case.triage("slow", by="Ada")
     case.set_private(private=True, by="Ada", reason="a leak")
     case.read_evidence(off.id, by="Ada", reason="who was it")
     names = {"business": "Tom", "sre": "Ada"}
     first = case.decide("refund", decided_by=names, absent={"legal": "asleep"}, plan=["refund"])
     case.decide("refund all", decided_by={**names, "legal": "Rosa"}, amends=first.id)
     case.decide("say so", decided_by=names, disclosure=["tos_based"], absent={"legal": "asleep"})
-    case.act("refund", by="Tom", detail="all", corrections=[effect.id])
+    case.act("refund", by="Tom", detail="all", corrections=[effect.id], override="a drill")
     case.act("mail", by="Tom", template_id="t", channel="email", count=1)
     change = {"what": "a key", "kind": "code", "owner": "Ada", "due": "2026-12-01"}
     case.learn(by="Ada", technical=["a"], process=["b"], governance=["c"], changes=[change])
@@ -330,7 +335,7 @@ def lead_a_case(case: rml.Case) -> None:
     case.hand_over(to="Tom", by="Ada", briefing="all of it")
     case.accept(by="Tom")
     case.update("bad", action="off", need="none", to="leadership", by="Tom", next_minutes=15)
-    case.tell("called them", to=["tech_lead"], by="Tom")
+    case.tell("called them", to=["tech_lead"], by="Tom", paged=["Ada"])
     order = case.order("switch it off", to="Ada", by="Tom")
     case.read_back(order.id, "switch it off", by="Ada")
     case.confirm_order(order.id, by="Tom")

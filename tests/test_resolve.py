@@ -8,7 +8,7 @@ import pytest
 
 import rml
 from rml.effect.resolution import REASON_CHARACTERS_MAX
-from rml.ledger.draft import PERSONAL_BYTES_MAX
+from rml.ledger.content import PERSONAL_BYTES_MAX
 
 
 class Charges:
@@ -283,3 +283,37 @@ def test_the_list_of_doubts_names_exactly_the_unknown_ones(
     assert ["doubt"] == [effect.key for effect in ledger.effects(state="in_doubt")]
     assert ["doubt"] == [e.key for e in ledger.effects(state=rml.EffectState.IN_DOUBT)]
     assert len(ledger.in_doubt()) == 1
+
+
+def test_an_effect_that_was_looked_at_is_what_is_decided(ledger: rml.Ledger) -> None:
+    """Not a later attempt, of which its evidence says nothing."""
+    charges, looked_at = in_doubt(ledger, TimeoutError("lost again"))
+    ledger.resolve(looked_at, happened=False, **WHO)
+    charges.fail(TimeoutError)
+
+    with pytest.raises(rml.EffectChangedError):
+        ledger.resolve(looked_at, happened=True, result="of the first attempt", **WHO)
+
+    (later,) = ledger.in_doubt()
+    assert "done" == ledger.resolve(later, happened=True, result="ch-2", **WHO).state
+    assert "ch-2" == charges.charge()
+
+
+def test_an_effect_and_another_version_contradict_each_other(ledger: rml.Ledger) -> None:
+    """Nothing is decided."""
+    _, effect = in_doubt(ledger)
+
+    with pytest.raises(rml.InvalidInputError, match="leave it out"):
+        ledger.resolve(effect, version=effect.version + 1, happened=True, **WHO)
+    assert "done" == ledger.resolve(effect, version=effect.version, happened=True, **WHO).state
+
+
+def test_the_error_of_a_doubt_says_what_is_to_be_decided(ledger: rml.Ledger) -> None:
+    """Its message and its details name the version, so that no later attempt is meant."""
+    charges, effect = in_doubt(ledger)
+
+    error = charges.fail(rml.InDoubtError)
+
+    assert f"ledger.resolve({effect.id!r}, version={effect.version}, ...)" in error.message
+    asked = {"effect_id": error.details["effect"], "version": error.details["version"]}
+    assert "done" == ledger.resolve(**asked, happened=True, **WHO).state

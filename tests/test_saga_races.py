@@ -15,6 +15,7 @@ from rml.effect.call import start
 from rml.effect.reconcile import _operations
 from rml.effect.saga_records import conclude
 from rml.effect.saga_run import Run
+from rml.effect.saga_state import Saga
 
 BACK = [UNDOING[name] for name in reversed(STEPS)]
 
@@ -214,6 +215,70 @@ def test_a_coroutine_that_is_thrown_away_leaves_a_running_saga(ledger: rml.Ledge
 
     assert "running" == the_saga(ledger, "k").state
     assert [] == rml.resume_sagas()
+
+
+def test_a_saga_whose_caller_goes_away_as_it_begins_holds_up_nobody(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being recorded comes to its end, and is let go of: who resumes it need not wait."""
+    trip = Trip(is_async=True)
+    taken, gate = threading.Event(), threading.Event()
+    take = Run.take
+
+    def slow(run: Run) -> Saga:
+        saga = take(run)
+        taken.set()
+        assert gate.wait(60)
+        return saga
+
+    monkeypatch.setattr(Run, "take", slow)
+
+    async def main() -> None:
+        task = asyncio.create_task(trip.saga("t-1"))
+        await asyncio.to_thread(taken.wait, 60)
+        task.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    assert 0 == trip.runs
+    assert ["done"] == [saga.state for saga in rml.resume_sagas()]
+
+
+def test_a_saga_that_was_taken_over_is_not_let_go_of_by_who_had_it_before(
+    ledger: rml.Ledger, clock: rml.FrozenClock
+) -> None:
+    """A process that was suspended comes back: a third one does not begin because of that."""
+    begun, gate = threading.Event(), threading.Event()
+    runs: list[str] = []
+
+    @rml.idempotent("test.step", key="key")
+    def step(key: str) -> None: ...
+
+    @rml.saga("test.saga", key="key", steps={step: None})
+    def body(key: str) -> None:
+        runs.append(key)
+        if len(runs) == 1:
+            clock.advance(60)
+            other.start()
+            assert begun.wait(60)
+            raise Busy
+        if len(runs) == 2:
+            begun.set()
+            assert gate.wait(60)
+
+    other = threading.Thread(target=body, args=["k"])
+    with pytest.raises(Busy):
+        body("k")
+
+    assert [] == rml.resume_sagas()
+    gate.set()
+    other.join()
+    assert 2 == len(runs)
+    assert "done" == the_saga(ledger, "k").state
 
 
 # ------------------------------------------------------------------------------- another version

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rml import World
 from rml.ledger.checks.check import check_row
 from rml.ledger.checks.sieve import SECONDS_MAX, SHAPES_MAX, Sieve, Sifted
-from rml.ledger.draft import seal_personal
-from rml.ledger.entry import Entry, leaf_hash
+from rml.ledger.content import seal_personal
+from rml.ledger.entry import COLUMNS, Entry, leaf_hash
 from rml.ledger.store import Row, Survey
 
 ORIGIN = "example.com/ledger"
@@ -32,34 +32,29 @@ def row(index: int, tail: bytes = b"{},{}]", personal: bytes | None = None, **he
     said = HEADER | {"origin": ORIGIN} | header
     text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     data = f'["rml/1",{text},'.encode() + tail
-    from rml.ledger.entry import COLUMNS
-
     return Row(index, data, leaf_hash(data), personal, tuple(map(said.get, COLUMNS)))
 
 
 def surveyed(rows: Sequence[Row]) -> Survey:
     """What a store that vouches for all columns tells of rows."""
-    columns = list(zip(*(one.columns for one in rows), strict=True))
-
-    def joined(texts: Sequence[Any]) -> bytes:
-        return '"'.join(texts).encode()
-
+    columns = zip(COLUMNS, zip(*(one.columns for one in rows), strict=True), strict=True)
     return Survey(
         doubtful=(),
+        data=[one.data for one in rows],
         leaves=b"".join(one.leaf for one in rows),
-        ids=joined(columns[0]),
-        recorded_ats=joined(columns[4]),
-        other_ats=joined([a for a, b in zip(columns[3], columns[4], strict=True) if a != b]),
-        kinds=sorted(set(columns[1])),
-        worlds=sorted(set(columns[2])),
+        columns={
+            name: "\n".join("" if value is None else str(value) for value in values).encode()
+            for name, values in columns
+            if any(values)
+        },
     )
 
 
 def sifted(rows: Sequence[Row], sieve: Sieve | None = None) -> Sifted:
     """What a sieve makes of rows."""
     personal = {one.index: one.personal for one in rows if one.personal is not None}
-    data = [one.data for one in rows]
-    return (sieve or Sieve()).sift(surveyed(rows), data, list(map(leaf_hash, data)), personal)
+    leaves = [leaf_hash(one.data) for one in rows]
+    return (sieve or Sieve(ORIGIN)).sift(surveyed(rows), leaves, personal)
 
 
 def assert_right(rows: Sequence[Row], found: Sifted) -> None:
@@ -110,7 +105,7 @@ def entries(count: int, **fields: Any) -> list[Row]:
 @pytest.mark.parametrize("personal", [{}, {"email": "ada@example.com", "b": {"z": [1], "a": "é"}}])
 def test_honest_rows_pass(facts: dict[str, Any], personal: dict[str, Any]) -> None:
     """Whatever they say; else each would be looked at twice."""
-    sieve = Sieve()
+    sieve = Sieve(ORIGIN)
     rows = entries(3, facts=facts, personal=personal, at=datetime(1969, 1, 1, tzinfo=UTC))
 
     assert [Sifted(), Sifted()] == [sifted(rows, sieve), sifted(rows, sieve)]
@@ -133,7 +128,7 @@ def row_with(one: Row, personal: bytes | None) -> Row:
 
 def test_what_is_remembered_is_bounded() -> None:
     """A ledger of a million different texts is verified in the same memory."""
-    sieve = Sieve()
+    sieve = Sieve(ORIGIN)
     letters = "abcdefghij"
     count = SHAPES_MAX + 10
     tails = [
@@ -250,7 +245,7 @@ def test_a_shape_vouches_for_no_other_keys_or_zeros() -> None:
         b'{"a":11,"b":-0},{}]',
         b'{"a":9007199254740992},{}]',
     ]
-    sieve = Sieve()
+    sieve = Sieve(ORIGIN)
     assert Sifted() == sifted([row(i, tail) for i, tail in enumerate(honest)], sieve)
 
     assert set(range(5)) == sifted([row(i, tail) for i, tail in enumerate(forged)], sieve).held
@@ -286,7 +281,7 @@ def test_a_shape_vouches_for_no_other_keys_or_zeros() -> None:
 )
 def test_a_header_that_is_wrong_or_hard_to_tell_is_held_back(header: dict[str, str]) -> None:
     """Also when the columns say the same, and it was seen before."""
-    sieve = Sieve()
+    sieve = Sieve(ORIGIN)
     rows = [row(0), row(1, **header), row(2)]
 
     assert 1 in sifted(rows, sieve).held
@@ -329,7 +324,7 @@ def changed(text: str, changes: list[tuple[int, int, str]]) -> bytes:
 @example([(TAILS[0], [(8, 1, "0")])])
 def test_whatever_passes_is_right(forged: list[tuple[bytes, list[tuple[int, int, str]]]]) -> None:
     """Entries that were changed, sealed as they are, among honest ones of the same shapes."""
-    sieve = Sieve()
+    sieve = Sieve(ORIGIN)
     honest = [row(index, tail) for index, tail in enumerate(TAILS)]
     tails = [changed(tail.decode(), changes) for tail, changes in forged]
     rows = honest + [row(len(TAILS) + index, tail) for index, tail in enumerate(tails)]

@@ -34,7 +34,7 @@ def effects(tmp_path: Path) -> Path:
 
 def in_flight(draft: Draft, effect: str = "ef_flight") -> None:
     """Begin an attempt that has not ended."""
-    intent = draft.append(
+    intent = draft.record(
         "effect.intent",
         world="RML3",
         operation="payment.charge",
@@ -100,7 +100,7 @@ def test_effects_that_begin_and_end_meanwhile_are_not_accused(place: str, tmp_pa
         ledger.write(partial(in_flight, effect="ef_before"))
 
         def end(draft: Draft) -> None:
-            draft.append("effect.done", world="RML3", effect="ef_before", attempt=1)
+            draft.record("effect.done", world="RML3", effect="ef_before", attempt=1)
             draft.release("ef_before")
             in_flight(draft, "ef_after")
 

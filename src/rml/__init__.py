@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rml.effect.operation import Attempt
     from rml.effect.reconcile import Finding, Reconciliation, reconcile
     from rml.effect.reconciler import Reconciler
+    from rml.effect.replays import replays
     from rml.effect.retry import retry
     from rml.effect.saga import resume_sagas, saga
     from rml.effect.saga_state import Saga
@@ -239,6 +240,7 @@ __all__ = [
     "idempotent",
     "reconcile",
     "register_verdict",
+    "replays",
     "resume_sagas",
     "retry",
     "saga",
@@ -277,6 +279,7 @@ _HOMES = {
     "rml.effect.operation": ("Attempt",),
     "rml.effect.reconcile": ("Finding", "Reconciliation", "reconcile"),
     "rml.effect.reconciler": ("Reconciler",),
+    "rml.effect.replays": ("replays",),
     "rml.effect.retry": ("retry",),
     "rml.effect.saga": ("resume_sagas", "saga"),
     "rml.effect.saga_state": ("Saga",),

@@ -30,6 +30,12 @@ _RETRIERS: Final = frozenset(
     {"aiohttp_retry", "backoff", "retry", "retrying", "stamina", "tenacity", "urllib3_retry"}
 )
 
+# `rml.retry` uses them too, and keeps count of what its attempts have proved.
+_OUR_RETRIES: Final = frozenset(
+    {("rml.effect.retry", "retried"), ("rml.effect.retry", "retried_async")}
+)
+_OUR_ATTEMPT: Final = ("rml.effect.retry", "attempt")
+
 _Local = Mapping[str, Any]
 
 
@@ -122,9 +128,13 @@ _UNSENT: Final = frozenset(
 
 def was_sent_before(exc: BaseException) -> bool:
     """Return whether the traceback shows, or may hide, an earlier request behind this failure."""
-    retried, first_try = False, False
+    retried, first_try, outside = False, False, (False, False)
     for count, frame in enumerate(_frames(exc)):
         place = _place(frame)
+        if place in _OUR_RETRIES:
+            outside = retried, first_try
+        elif place == _OUR_ATTEMPT and frame.f_locals["tries"].did_nothing:
+            retried, first_try = outside
         went_round = _LOOPS.get(place)
         if count >= FRAMES_MAX or (went_round is not None and went_round(frame.f_locals)):
             return True

@@ -104,14 +104,14 @@ def test_entry_and_incident_are_one_commit(
     """When the crossing cannot be written, no incident is left behind, and nobody is told."""
     told: list[rml.Escalation] = []
     rml.configure(hooks=[told.append])
-    append = rml.Draft.append
+    record = rml.Draft.record
 
     def failing(draft: rml.Draft, kind: str, **rest: Any) -> rml.Receipt:
         if kind == "error.crossed":
             raise rml.LedgerUnavailableError("the disk is full")
-        return append(draft, kind, **rest)
+        return record(draft, kind, **rest)
 
-    monkeypatch.setattr(rml.Draft, "append", failing)
+    monkeypatch.setattr(rml.Draft, "record", failing)
     with pytest.raises(Charged), rml.boundary("checkout"):
         raise Charged
 

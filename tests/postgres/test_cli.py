@@ -1,10 +1,14 @@
 """`rml init`, `rml copy` and the other commands on a ledger in PostgreSQL."""
 
+import contextlib
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
 
 import postgres_server
 import psycopg
@@ -57,9 +61,12 @@ def test_init_twice_changes_nothing(server: str) -> None:
     assert "up to date" in run("init", url).output
 
 
-def test_several_that_start_at_once_make_one_ledger(server: str) -> None:
-    """They take turns, and agree on the origin."""
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+def test_several_that_start_at_once_make_one_ledger(server: str, isolation: str) -> None:
+    """They take turns, and agree on the origin, whatever isolation is the database's default."""
     url = postgres_server.new_schema(server)
+    setting = isolation.replace(" ", "\\ ")
+    url += f"&options={quote(f'-c default_transaction_isolation={setting}')}"
     results: list[Result] = []
     threads = [
         threading.Thread(
@@ -81,6 +88,38 @@ def _initialised(url: str) -> object:
     from rml.testing.stores import opening_of
 
     return initialise(opening_of(url))
+
+
+def test_who_was_given_a_schema_need_not_be_able_to_make_one(server: str) -> None:
+    """As where an administrator makes schemas and gives them away."""
+    role, parts = f"team_{uuid4().hex[:8]}", urlsplit(postgres_server.new_schema(server))
+    schema = place_of(urlunsplit(parts)).schema
+    host = parts.netloc.rpartition("@")[2]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'app'")
+        try:
+            connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
+            result = run("init", urlunsplit(parts._replace(netloc=f"{role}:app@{host}")))
+            assert 0 == result.exit_code, result.output
+        finally:
+            connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_who_may_not_make_the_schema_is_told_who_may(server: str, tmp_path: Path) -> None:
+    """A program's role is granted nothing that would help."""
+    role, parts = f"team_{uuid4().hex[:8]}", urlsplit(postgres_server.new_schema(server))
+    url = urlunsplit(parts._replace(netloc=f"{role}:app@{parts.netloc.rpartition('@')[2]}"))
+    rml.Ledger(tmp_path / "a.db").close()
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'app'")
+        try:
+            results = [run("init", url), run("copy", str(tmp_path / "a.db"), url)]
+        finally:
+            connection.execute(f"DROP ROLE {role}")
+
+    for result in results:
+        assert 2 == result.exit_code
+        assert f"'{role}' may not make it" in result.output
 
 
 def test_a_schema_without_a_ledger_says_how_to_make_one(server: str) -> None:
@@ -166,6 +205,57 @@ def _lending(tell: Callable[[str, int, int], None]) -> object:
     return nullcontext(tell)
 
 
+def test_a_copy_that_is_killed_goes_on(server: str, tmp_path: Path, clock: rml.FrozenClock) -> None:
+    """Wherever it was: what it committed and nobody had sealed is there once."""
+    file, url = tmp_path / "a.db", postgres_server.new_schema(server)
+    with rml.Ledger(file, clock=clock) as ledger:
+        for _ in range(4):
+            ledger.write(
+                lambda draft: [draft.append("order.noted", world="RML3") for _ in range(1_000)]
+            )
+    text = f"SELECT count(*) FROM {place_of(url).schema}.entries"
+    with psycopg.connect(server, autocommit=True) as connection:
+        for goal in (1, 2_001):
+            copying = subprocess.Popen([sys.executable, "-m", "rml", "copy", file, url])
+            there = 0
+            while there < goal and copying.poll() is None:
+                with contextlib.suppress(psycopg.errors.UndefinedTable):
+                    ((there,),) = connection.execute(text).fetchall()
+            copying.kill()
+            assert -9 == copying.wait()
+
+    result = run("copy", str(file), url, "--json")
+
+    assert 0 == result.exit_code, result.output
+    with rml.Ledger(file) as old, rml.Ledger(url) as new:
+        assert old.verify().root == new.verify().root
+
+
+def test_a_copy_knows_what_was_pruned(
+    server: str, tmp_path: Path, clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that was between its two halves."""
+    file, target = tmp_path / "a.db", postgres_server.new_schema(server)
+    filled(file, clock)
+    monkeypatch.setattr("rml.ledger.exports.copying.PAGE_ENTRIES", 100)
+
+    def stop(step: str, done: int, of: int) -> None:
+        if done >= 200:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, rml.Ledger(file, clock=clock) as old:
+        patch.setitem(vars(sys.modules["rml.cli.copy"]), "bars", lambda: _lending(stop))
+        assert 0 != run("copy", str(file), target).exit_code
+        old.prune(before=old.size, reason="it is old", by="ann")
+        expected = [row.personal for row in old._store.rows()]
+        assert sum(value is not None for value in expected) <= 2  # of the effect in flight
+
+    assert 0 == run("copy", str(file), target).exit_code
+    with rml.Ledger(target) as shared:
+        assert expected == [row.personal for row in shared._store.rows()]
+        assert shared.verify().ok
+
+
 def test_a_copy_onto_another_ledger_is_refused(
     url: str, tmp_path: Path, clock: rml.FrozenClock
 ) -> None:
@@ -189,3 +279,30 @@ def test_the_commands_know_a_ledger_in_postgresql(url: str, clock: rml.FrozenClo
     secret = "postgresql://app:s3cret@127.0.0.1:1/none"
     assert "s3cret" not in run("verify", "--ledger", secret).output
     assert "s3cret" not in run("doctor", "--ledger", secret).output
+    assert "damaged file" not in run("doctor", "--ledger", secret).output
+
+
+def test_a_command_that_records_says_where(url: str) -> None:
+    """An entry gets its place after its commit; the command waits for it."""
+    with rml.Ledger(url) as ledger:
+        charged = ledger.append("payment.charged", world="RML3", facts={"amount": 500})
+        opened = ledger.append("order.noted", world="RML3")
+    act = ("--by", "ada", "--reason", "twice", "--ledger", url)
+
+    told = run("correct", opened.id, "order.mended", *act)
+    shaped = run("correct", charged.id, "payment.refunded", "--amount", "5", *act, "--json")
+    registered = run("cases", "migration", "split", "--reversible", "--by", "ada", "--ledger", url)
+
+    assert "(entry 2, " in told.output
+    assert 3 == json.loads(shaped.output)["index"]
+    assert "(entry 4, " in registered.output
+
+
+def test_datasette_is_given_no_questions_about_a_server(url: str, tmp_path: Path) -> None:
+    """It opens files only; a name says that there will be one."""
+    file = str(tmp_path / "datasette.json")
+    refused = run("export", "datasette", file, "--ledger", url)
+    named = run("export", "datasette", file, "--database", "payments", "--ledger", url)
+
+    assert (2, 0) == (refused.exit_code, named.exit_code)
+    assert "rml copy" in refused.output

@@ -23,6 +23,8 @@ from sqlalchemy.orm import Session
 import rml
 from rml.ledger.errors import EnlistmentError, LedgerBusyError, LedgerUnavailableError
 from rml.stores.postgres_place import place_of
+from rml.stores.postgres_schema import initialise
+from rml.testing.stores import opening_of
 
 Connect = Callable[..., psycopg.Connection[Any]]
 
@@ -306,7 +308,7 @@ def test_who_waits_for_an_effect_stalls_nobody(
 def test_a_call_of_a_key_that_another_transaction_holds_ends_at_its_deadline(
     ledger: rml.Ledger, url: str, connect: Connect, db: psycopg.Connection[Any], face: str
 ) -> None:
-    """Busy, whoever asks; meanwhile other keys are free, and afterwards so is this one."""
+    """Busy, whoever records of it; meanwhile others are free, and afterwards so is this one."""
     orders = Orders()
     orders.place(db, "o-1")
     db.commit()
@@ -316,13 +318,17 @@ def test_a_call_of_a_key_that_another_transaction_holds_ends_at_its_deadline(
     late = connect(settings="-c lock_timeout=7s")
     with rml.Ledger(url, timeout=0.3) as other, rml.use(ledger=other):
 
+        def plain(draft: rml.Draft) -> None:
+            draft.lease(effect)
+            draft.append("order.noted", world="RML3", effect=effect)
+
         def alone(draft: rml.Draft) -> None:
             draft.entries(kind="order.noted")
             draft.lease(effect)
 
         asks: dict[str, Callable[[], Any]] = {
             "joined": lambda: other.on(late).write(lambda draft: draft.lease(effect)),
-            "plain": lambda: other.write(lambda draft: draft.lease(effect)),
+            "plain": lambda: other.write(plain),
             "alone": lambda: other.write(alone),
         }
         began = time.monotonic()
@@ -384,6 +390,37 @@ def test_a_transaction_that_cannot_be_the_ledgers_is_refused(
         orders.place(db, "o-1")
 
     assert (0, []) == (orders.count, kinds(ledger))
+
+
+def test_a_ledger_whose_schema_was_replaced_is_refused(url: str) -> None:
+    """What others decide is kept apart by other locks than this ledger's."""
+    place = place_of(url)
+    with psycopg.connect(place.conninfo) as db, rml.Ledger(url) as ledger:
+        db.execute(f"DROP SCHEMA {place.schema} CASCADE")
+        db.commit()
+        initialise(opening_of(url))
+        with pytest.raises(EnlistmentError, match="was replaced"):
+            ledger.on(db)
+
+
+def test_other_schemas_of_the_database_are_committed_with_it(
+    ledger: rml.Ledger, url: str, connect: Connect
+) -> None:
+    """Wherever names are looked for: a transaction is the database's; READ UNCOMMITTED is one."""
+    db = connect(settings="-c search_path=pg_catalog")
+    db.isolation_level = psycopg.IsolationLevel.READ_UNCOMMITTED
+
+    @rml.idempotent("order.note", key="key", connection="db", world="RML2")
+    def note(db: psycopg.Connection[Any], key: str) -> None:
+        db.execute(place_of(url).sql("INSERT INTO ~orders VALUES (%s, 1)"), [key])
+
+    note(db, "o-1")
+    db.rollback()
+    note(db, "o-1")
+    db.commit()
+
+    assert PAIR == kinds(ledger)
+    assert [("o-1",)] == db.execute(place_of(url).sql("SELECT id FROM ~orders")).fetchall()
 
 
 def test_a_connection_that_is_none_of_psycopgs_is_refused(ledger: rml.Ledger) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,8 +14,11 @@ from urllib.parse import quote, urlencode
 import postgres_server
 import psycopg
 import pytest
+from cutting_proxy import KillingProxy
+from struck import strike_everywhere
 
 import rml
+from rml.ledger.errors import LedgerCorruptError, LedgerUnavailableError
 from rml.stores import postgres_schema
 from rml.testing.stores import opening_of
 
@@ -98,6 +103,153 @@ def test_a_killed_backend_makes_the_server_recover_and_nothing_is_lost(primary: 
 
         run_through(url_of(primary), kill)
         connection.close()
+
+
+def test_a_call_survives_a_kill_after_any_of_its_statements(
+    primary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is away for a moment each time; the handler runs once, and its value is told."""
+    monkeypatch.setattr("rml.stores.postgres_sealing.Sealer.wrote", lambda _: None)
+    url = url_of(primary)
+    postgres_schema.initialise(opening_of(url))
+
+    ends = strike_everywhere(
+        url, tmp_path, lambda: KillingProxy(url, "answer", kill_backend), "returns", timeout=30
+    )
+
+    assert len(ends) > 1
+    assert {"value"} == set(ends)
+
+
+def kill_backend(pid: int) -> None:
+    """End a backend as nothing but a broken machine does."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 9)
+
+
+def test_a_server_that_comes_back_is_used_at_once(primary: Any) -> None:
+    """While it is away that is told, with its reason; then no stale connection is in the way."""
+    url = url_of(primary)
+    postgres_schema.initialise(opening_of(url))
+    with rml.Ledger(url, timeout=2) as ledger:
+        together = threading.Barrier(8)
+
+        def write() -> None:
+            together.wait(30)
+            ledger.append("order.noted", world="RML3")
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        control(primary, "-m", "fast", "stop")
+        for _ in range(3):
+            with pytest.raises(LedgerUnavailableError, match=r"No such file|refused|shutting down"):
+                ledger.append("order.noted", world="RML3")
+
+        primary.ensure_postgres_running()
+        ledger.append("order.noted", world="RML3")
+
+        assert 9 == ledger.size
+        assert ledger.verify().ok
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of its own that can be filled; skips where this user may mount none."""
+    disk = folder / "disk"
+    disk.mkdir(mode=0o755)
+    mount = shutil.which("mount")
+    words = ["-t", "tmpfs", "-o", "size=120m,mode=755", "tmpfs", str(disk)]
+    mounted = mount and subprocess.run([mount, *words], capture_output=True, check=False)
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("no small disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Write a file until there is no room for more."""
+    with suppress(OSError), file.open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(65_536))
+
+
+def test_a_full_disk_is_told_and_loses_nothing(server: str, small_disk: Path) -> None:
+    """What was told stays; once there is room again, everything goes on."""
+    filled = postgres.get_server(small_disk / "a", cleanup_mode="delete")
+    try:
+        url = url_of(filled)
+        postgres_schema.initialise(opening_of(url))
+        with rml.Ledger(url, timeout=5) as ledger:
+            fill(small_disk / "filler")
+            told, refused = [], 0
+            for number in range(100):
+                try:
+                    ledger.append("order.noted", world="RML3", facts={"text": f"{number:04000}"})
+                except LedgerUnavailableError:
+                    refused += 1
+                else:
+                    told.append(number)
+            assert refused > 0
+            (small_disk / "filler").unlink()
+            ledger.append("order.noted", world="RML3", facts={"text": "100"})
+
+            assert [*told, 100] == [int(entry.facts["text"]) for entry in ledger.entries()]
+            assert ledger.verify().ok
+    finally:
+        filled.cleanup()
+
+
+def test_a_restored_dump_is_the_same_ledger(primary: Any, server: str, folder: Path) -> None:
+    """On another server, for the role it was granted to; and an older one is found out."""
+    url, other = url_of(primary), postgres.get_server(folder / "b", cleanup_mode="delete")
+    try:
+        for each in (primary, other):
+            with psycopg.connect(url_of(each), autocommit=True) as connection:
+                connection.execute("CREATE ROLE shop_app LOGIN")
+        postgres_schema.initialise(opening_of(url), "shop_app")
+        signer = rml.SignerKey.generate("example.com/contract")
+        kept = {"signer": signer, "anchors": [rml.FileAnchor(folder / "checkpoint")]}
+        with rml.Ledger(url, **kept) as ledger:
+            receipt = ledger.append("order.noted", world="RML3", personal={"email": "a@b.c"})
+            ledger.erase(receipt.id, fields=["email"], reason="asked for", by="ann")
+            dump(url, folder / "old")
+            ledger.append("order.noted", world="RML3", personal={"email": "a@b.c"})
+            ledger.checkpoint()
+            expected = ledger.verify()
+            dump(url, folder / "new")
+
+        restore(url_of(other), folder / "new")
+        app = url_of(other).replace("user=postgres", "user=shop_app")
+        with rml.Ledger(app, **kept) as ledger:
+            assert (expected.root, expected.level) == (ledger.verify().root, ledger.verify().level)
+            ledger.append("order.noted", world="RML3")
+        with psycopg.connect(url_of(other), autocommit=True) as connection:
+            connection.execute("DROP SCHEMA rml CASCADE")
+        restore(url_of(other), folder / "old")
+        with pytest.raises(LedgerCorruptError, match="an older copy"):
+            rml.Ledger(app, **kept)
+    finally:
+        other.cleanup()
+
+
+def dump(url: str, file: Path) -> None:
+    """Save the ledger's schema as `pg_dump` does."""
+    run_tool("pg_dump", "--format=custom", "--schema=rml", f"--file={file}", url)
+
+
+def restore(url: str, file: Path) -> None:
+    """Load it with `pg_restore`."""
+    run_tool("pg_restore", "--exit-on-error", f"--dbname={url}", str(file))
+
+
+def run_tool(name: str, *words: str) -> None:
+    """Run a program of PostgreSQL's."""
+    tools = Path(postgres.__file__).parent / "pginstall" / "bin"
+    subprocess.run([tools / name, *words], check=True, capture_output=True)
 
 
 def test_a_promoted_standby_has_all_that_was_acknowledged(primary: Any, folder: Path) -> None:

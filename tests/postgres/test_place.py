@@ -53,3 +53,12 @@ def test_a_password_is_not_shown(url: str) -> None:
     """Wherever it stands."""
     assert "s3cret" not in without_password(url)
     assert "app" in without_password(url)
+
+
+@pytest.mark.parametrize("sign", ["/", "?", "#", "/@", "?x@"])
+def test_a_password_with_a_sign_that_ends_it_is_refused(sign: str) -> None:
+    """No part of it is taken for a host or a path, and shown."""
+    with pytest.raises(InvalidInputError, match="write / as %2F") as raised:
+        place_of(f"postgresql://app:s3{sign}cret@db.example/shop")
+    assert "s3" not in str(raised.value)
+    assert "cret" not in str(raised.value)

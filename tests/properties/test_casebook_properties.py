@@ -115,6 +115,7 @@ class CaseMachine(RuleBasedStateMachine):
             transactions_estimate=estimate,
             asset=asset,
             severity="SEV-2",
+            evidence="counted again",
         )
         if receipt is not None:
             self.taken.add("understand")

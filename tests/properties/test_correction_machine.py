@@ -195,6 +195,8 @@ class CorrectionMachine(RuleBasedStateMachine):
         )
         if how == "not_done" and deed.attempt.uncertain:
             how, took_place = "retrying", None  # the attempt before it may have done it
+        if how == "failed" and deed.attempt.uncertain:
+            how, took_place = "in_doubt", None
         assert not deed.call.finish(deed.attempt, outcome).late
         deed.state, deed.took_place = how, took_place
 

@@ -23,6 +23,12 @@ from rml.effect.decide import Decision, Doubt, Replay, Run
 from rml.effect.operation import Attempt
 from rml.effect.reconcile import _operations
 
+
+class CardDeclinedError(Exception):
+    """The other side's last word, by a rule of the user's own."""
+
+
+rml.register_verdict(CardDeclinedError, False)
 LEASE_SECONDS = 60
 OPERATIONS = ("model.declared", "model.plain")
 PLACES = st.sampled_from(range(len(OPERATIONS)))
@@ -31,6 +37,7 @@ ENDS: dict[str, BaseException | str] = {
     "other value": "other value",
     "closed": rml.ClosedError("no"),
     "refused": rml.DialogError("no", happened=False),
+    "declined": CardDeclinedError("no"),
     "retry": rml.DialogError("lost"),
     "compensate": rml.DialogError("no", code="SOLD_OUT", action=rml.Action.START_COMPENSATION),
     "history": rml.HistoryError("moved", code="MOVED"),
@@ -82,6 +89,7 @@ class Model:
         self.state = {
             "closed": "not_done",
             "refused": "not_done",
+            "declined": "not_done",
             "retry": "retrying" if declared else "in_doubt",
             "compensate": "failed",
             "history": "history",
@@ -89,9 +97,10 @@ class Model:
             "interrupt": "in_doubt",
             "unsure": "in_doubt",
         }.get(how, "done")
-        if self.uncertain and self.state == "not_done":
-            self.state = "retrying"  # it says nothing about the attempt before it
-        elif how == "refused":
+        if self.uncertain and self.state in ("not_done", "failed"):
+            # It says nothing about the attempt before it; and nobody asks again after a last word.
+            self.state = "in_doubt" if how in ("compensate", "declined") else "retrying"
+        elif how in ("refused", "declined"):
             self.generation += 1
         if how in ("value", "other value"):
             self.value = how

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from rml import Draft, Entry, FrozenClock, InvalidInputError, Ledger
 from rml.clock import SeededIds
-from rml.ledger import draft as drafting
+from rml.ledger import content
 
 ORIGIN = "example.com/machine"
 NAMES = st.sampled_from(["amount", "note", "é", "kind"])
@@ -56,7 +56,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.stack = ExitStack()
         self.folder = Path(tempfile.mkdtemp())
         self.stack.callback(shutil.rmtree, self.folder)
-        self.stack.enter_context(mock.patch.object(drafting, "new_salt", return_value="A" * 22))
+        self.stack.enter_context(mock.patch.object(content, "new_salt", return_value="A" * 22))
         self.clock = FrozenClock("2026-11-20T12:00:00Z")
         self.own_ids, self.model_ids = SeededIds(1), SeededIds(1)
         self.model = Ledger("memory:", origin=ORIGIN, clock=self.clock, ids=self.model_ids)

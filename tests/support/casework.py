@@ -31,7 +31,7 @@ def through(case: rml.Case) -> rml.Case:
     """Take a case through every step but the last."""
     ready(case)
     case.decide("refund both", decided_by=TRIANGLE)
-    case.act("refund", by="sre-1", count=2)
+    case.act("voucher", by="sre-1", count=2)
     case.learn(
         by="sre-1",
         technical=["keys"],

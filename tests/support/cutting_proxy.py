@@ -1,9 +1,10 @@
-"""A proxy in front of a PostgreSQL server that cuts a connection at chosen points."""
+"""Proxies before a PostgreSQL server, which cut a connection or kill its backend where told."""
 
 import contextlib
 import socket
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
@@ -103,6 +104,71 @@ class CuttingProxy:
             with contextlib.suppress(OSError):
                 client.sendall(data)
         _end(client, server)
+
+
+class KillingProxy(CuttingProxy):
+    """Has the backend killed, instead of cutting, right before a statement or right after it.
+
+    Before it, the server never runs the statement. After it, the statement has run and its answer
+    is lost; what a backend says when it is ended still arrives.
+
+    Args:
+        url: the server's.
+        lost: the ``"request"`` or its ``"answer"``.
+        kill: ends the backend with this process id, and returns when it has ended.
+    """
+
+    def __init__(self, url: str, lost: str, kill: Callable[[int], object]) -> None:
+        super().__init__(url, lost)
+        self._kill = kill
+        self._backends: dict[socket.socket, int] = {}
+        self.has_killed = False
+
+    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+        for data in _read(client):
+            if server in self._backends and data[:1] != _TERMINATE:
+                with self._mutex:
+                    kills = self._messages == self._cut_at
+                    self._messages += 1
+                if kills and self._lost == "request":
+                    self._end_backend(server)
+                elif kills:
+                    self._unheard = server
+            with contextlib.suppress(OSError):
+                server.sendall(data)
+        _end(client, server)
+
+    def _bring_back(self, server: socket.socket, client: socket.socket) -> None:
+        greeting = b""
+        for data in _read(server):
+            if server not in self._backends:
+                greeting += data
+                if (pid := _backend(greeting)) is not None:
+                    self._backends[server] = pid
+            elif server is self._unheard:
+                self._unheard = None
+                self._end_backend(server)
+                continue
+            with contextlib.suppress(OSError):
+                client.sendall(data)
+        _end(client, server)
+
+    def _end_backend(self, server: socket.socket) -> None:
+        self.has_killed = True
+        self._kill(self._backends[server])
+
+
+_TERMINATE = b"X"
+
+
+def _backend(greeting: bytes) -> int | None:
+    """Return the backend's process id, once the server has told it."""
+    while len(greeting) >= 9:
+        kind, length = struct.unpack("!cI", greeting[:5])
+        if kind == b"K":
+            return int.from_bytes(greeting[5:9])
+        greeting = greeting[1 + length :]
+    return None
 
 
 def _read(side: socket.socket) -> Iterator[bytes]:

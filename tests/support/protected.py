@@ -1,5 +1,7 @@
 """What the tests of protected handlers share: a moment, a scripted handler, short questions."""
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,3 +59,22 @@ def the_effect(ledger: rml.Ledger) -> rml.Effect:
 def doubtful(ledger: rml.Ledger) -> list[str]:
     """Return the keys in doubt."""
     return [effect.key for effect in ledger.in_doubt()]
+
+
+def in_other_thread(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread without our context; return its value or raise its error."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((function(), None))
+        except BaseException as error:  # noqa: BLE001
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value

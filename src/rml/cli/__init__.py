@@ -21,6 +21,7 @@ from rml.cli.case import case
 from rml.cli.cases import cases
 from rml.cli.checkpoint import checkpoint
 from rml.cli.copy import copy
+from rml.cli.correct import correct
 from rml.cli.demo import demo
 from rml.cli.doctor import doctor
 from rml.cli.effects import effects
@@ -98,7 +99,7 @@ def main(context: click.Context) -> None:
 
 
 for _command in (
-    *(demo, verify, tail, show, effects, reconcile, resolve, pending, erase, prune),
+    *(demo, verify, tail, show, effects, reconcile, resolve, correct, pending, erase, prune),
     *(lever, cases, case),
     *(keygen, checkpoint, prove, export, verify_bundle, backup, init, copy, doctor, lint),
 ):

@@ -11,12 +11,14 @@ import click
 
 from rml.cli.ending import FINE
 from rml.cli.key import key_option, read_signer
+from rml.cli.naming import as_id
 from rml.cli.output import examples, fields, json_option, paint, progress_bar, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.vouching import a_file, refuse, verifier_key
 from rml.export.bundle import Bundle
 from rml.export.pages import CASEFILE, removals, state_of
 from rml.ledger.errors import ProofError, SignatureError
+from rml.ledger.ledger import Ledger
 from rml.ledger.proofs.checkpoint import Checkpoint
 
 # What nobody can show without the whole ledger.
@@ -53,11 +55,12 @@ def bundle(
     """Write what an auditor can check without the ledger.
 
     A bundle is entries with their proofs, and one signed checkpoint for all of them. ABOUT is an
-    incident's id, or ids of effects, or ids of entries. What corrects them comes with them. FILE is
-    a zip archive; `rml verify-bundle` checks it, and its README.txt says how to do so without rml.
+    incident's id, or ids of effects, or entries by id or place. What corrects them comes with them.
+    FILE is a zip archive; `rml verify-bundle` checks it, and its README.txt says how to do so
+    without rml.
     """
-    ids = [_as_recorded(one) for one in about]
     with opened_ledger(signer=read_signer(key)) as ledger, progress_bar("proving") as progress:
+        ids = [_as_recorded(ledger, one) for one in about]
         made = Bundle.of(ledger, *ids, disclose=disclose, progress=progress)
     made.write(file, overwrite=overwrite)
     checkpoint = Checkpoint.from_text(made.checkpoint.partition("\n\n")[0] + "\n")
@@ -114,10 +117,10 @@ def verify_bundle(*, file: Path, keys: Sequence[str], entries_only: bool, as_jso
     return FINE
 
 
-def _as_recorded(about: str) -> str:
+def _as_recorded(ledger: Ledger, about: str) -> str:
     """Return an id as it is recorded: an incident's in capitals, all others in small letters."""
     text = about.strip()
-    return text.upper() if text.upper().startswith("INC-") else text.lower()
+    return text.upper() if text.upper().startswith("INC-") else as_id(ledger, text)
 
 
 def _shape(found: Bundle, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -10,7 +10,14 @@ import click
 from rml.cli.case_evidence import EVIDENCE
 from rml.cli.case_lead import ENDING, LEADING
 from rml.cli.case_steps import STEPS
-from rml.cli.casework import CaseGroup, case_options, name_incident, named_incident
+from rml.cli.casework import (
+    CaseGroup,
+    case_options,
+    name_incident,
+    named_incident,
+    read_case,
+    reader_options,
+)
 from rml.cli.effects import way_out
 from rml.cli.ending import FINE, NO
 from rml.cli.output import (
@@ -25,9 +32,10 @@ from rml.cli.output import (
     wrapped,
 )
 from rml.cli.place import ledger_option, opened_ledger
-from rml.cli.shape import case_shape
+from rml.cli.shape import case_shape, pages_text
+from rml.cli.wording import in_options
 from rml.effect.state import Effect, EffectState
-from rml.incident.casebook import Casebook
+from rml.incident.case import Case
 from rml.incident.command.communication import Notice
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.pages import standing
@@ -63,26 +71,30 @@ def case(context: click.Context, *, incident: str) -> None:
     )
 )
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the case file and nothing else.")
+@reader_options
 @case_options
-def show(*, as_yaml: bool, as_json: bool) -> int:
+def show(*, as_yaml: bool, by: str | None, reason: str | None, as_json: bool) -> int:
     """Show where it stands, what happened, who decided, and what is missing."""
     if as_yaml and as_json:
         raise click.UsageError("--yaml and --json are two formats; choose one")
     wanted = named_incident()
     with opened_ledger() as ledger:
+        found = read_case(ledger, wanted, by, reason)
         if as_yaml:
-            say_bytes(Casebook(ledger)[wanted].to_yaml().encode())
+            say_bytes(found.to_yaml().encode())
         else:
-            show_case(ledger, wanted, as_json=as_json)
+            show_read(ledger, found, as_json=as_json)
     return FINE
 
 
 @case.command(epilog=examples("rml case INC-2026-0001 missing && rml case INC-2026-0001 close"))
+@reader_options
 @case_options
-def missing(*, as_json: bool) -> int:
+def missing(*, by: str | None, reason: str | None, as_json: bool) -> int:
     """Say what bars closing it; status 1 if something does."""
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].missing()
+        needs = read_case(ledger, named_incident(), by, reason).missing()
+    found = [in_options(need, named_incident()) for need in needs]
     if as_json:
         say_json(found)
     else:
@@ -92,11 +104,12 @@ def missing(*, as_json: bool) -> int:
 
 
 @case.command("yaml", epilog=examples("rml case INC-2026-0001 yaml > INC-2026-0001.yaml"))
+@reader_options
 @case_options
-def as_yaml(*, as_json: bool) -> int:
+def as_yaml(*, by: str | None, reason: str | None, as_json: bool) -> int:
     """Print the case file; with --json, the same as JSON."""
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()]
+        found = read_case(ledger, named_incident(), by, reason)
         if as_json:
             say_json(found.file.to_dict())
         else:
@@ -108,11 +121,12 @@ def as_yaml(*, as_json: bool) -> int:
 @click.option(
     "--verify", is_flag=True, help="Verify the ledger, and say on the page what it found."
 )
+@reader_options
 @case_options
-def as_html(*, verify: bool, as_json: bool) -> int:
+def as_html(*, verify: bool, by: str | None, reason: str | None, as_json: bool) -> int:
     """Print the case as one page for a browser or for paper; with --json, as a JSON string."""
     with opened_ledger() as ledger:
-        page = Casebook(ledger)[named_incident()].to_html(verify=verify)
+        page = read_case(ledger, named_incident(), by, reason).to_html(verify=verify)
     if as_json:
         say_json(page)
     else:
@@ -121,11 +135,12 @@ def as_html(*, verify: bool, as_json: bool) -> int:
 
 
 @case.command(epilog=examples("rml case INC-2026-0001 metrics --json"))
+@reader_options
 @case_options
-def metrics(*, as_json: bool) -> int:
+def metrics(*, by: str | None, reason: str | None, as_json: bool) -> int:
     """Say how long its parts took, and how much was written afterwards."""
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].metrics
+        found = read_case(ledger, named_incident(), by, reason).metrics
     if as_json:
         say_json(found.to_dict())
         return FINE
@@ -133,16 +148,19 @@ def metrics(*, as_json: bool) -> int:
     rows = [(name, span(getattr(found, name))) for name in names]
     rows += [(name, span(value)) for name, value in found.phases.items()]
     late = f"{found.writing.share:.0%} of {found.writing.events} events"
-    say(fields([*rows, ("written afterwards", late), ("reopened", found.reopened)]))
+    pages = pages_text(found.pages, found.pages_off_hours)
+    beside = [("written afterwards", late), ("reopened", found.reopened), ("pages", pages)]
+    say(fields([*rows, *beside]))
     return FINE
 
 
 @case.command(epilog=examples("rml case INC-2026-0001 remarks"))
+@reader_options
 @case_options
-def remarks(*, as_json: bool) -> int:
+def remarks(*, by: str | None, reason: str | None, as_json: bool) -> int:
     """List what was passed, skipped or came late; status 1 if something was."""
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].remarks
+        found = read_case(ledger, named_incident(), by, reason).remarks
     if as_json:
         say_json([attrs.asdict(one) for one in found])
     else:
@@ -151,12 +169,13 @@ def remarks(*, as_json: bool) -> int:
 
 
 @case.command(epilog=examples("rml case INC-2026-0001 schedule"))
+@reader_options
 @case_options
-def schedule(*, as_json: bool) -> int:
+def schedule(*, by: str | None, reason: str | None, as_json: bool) -> int:
     """Say who must hear of it by when, and who has; status 1 if somebody hears late."""
     with opened_ledger() as ledger:
         now = ledger.clock.now()
-        read = Casebook(ledger)[named_incident()].read()
+        read = read_case(ledger, named_incident(), by, reason).read()
         notices, due = read.schedule(now), read.next_update(now)
     if as_json:
         update = None if due is None else attrs.asdict(due)
@@ -166,7 +185,7 @@ def schedule(*, as_json: bool) -> int:
             [
                 one.audience,
                 one.occasion or ("" if one.due is None else moment(one.due)),
-                "not yet" if one.told_at is None else moment(one.told_at),
+                _told(one),
                 span(one.late),
             ]
             for one in notices
@@ -177,6 +196,14 @@ def schedule(*, as_json: bool) -> int:
             say(f"next update at {moment(due.due)} UTC{late}")
     late_one = any(one.late is not None for one in notices) or (due is not None and due.overdue)
     return NO if late_one else FINE
+
+
+def _told(one: Notice) -> str:
+    """Say when an audience heard, and when that was written down if it was later."""
+    if one.told_at is None or one.recorded_at is None:
+        return "not yet"
+    told, recorded = moment(one.told_at), moment(one.recorded_at)
+    return told if recorded <= told else f"{told}, written {recorded}"
 
 
 def _notice(one: Notice) -> dict[str, object]:
@@ -193,9 +220,15 @@ def show_case(ledger: Ledger, incident: str, *, as_json: bool) -> None:
 
     Raises:
         UnknownIdError: there is none.
+        UsageError: it is private.
     """
-    shown = Casebook(ledger)[incident]
-    read, missing = shown.read(), list(shown.missing())
+    show_read(ledger, read_case(ledger, incident, None, None), as_json=as_json)
+
+
+def show_read(ledger: Ledger, shown: Case, *, as_json: bool) -> None:
+    """Print a case that may be shown."""
+    read = shown.read()
+    missing = [in_options(need, shown.id) for need in shown.missing()]
     effects = [effect for effect in map(ledger.look, read.effects) if effect is not None]
     if as_json:
         document = {"type": "case", **case_shape(read, shown.postmortem_due), "missing": missing}
@@ -233,7 +266,8 @@ def _next(read: Projection, now: datetime) -> list[tuple[str, object]]:
         who = read.closed.actor or "nobody named"
         return [("closed", f"closed by {who} at {moment(read.closed.recorded_at)} UTC")]
     rows = dict(standing.rows(read, (), now))
-    return [(name, rows.get(name)) for name in ("next", "who", "command", "update")]
+    told = ((name, rows.get(name)) for name in ("next", "who", "command", "update"))
+    return [(name, said and in_options(said, read.id)) for name, said in told]
 
 
 def _decisions(read: Projection) -> list[str]:

@@ -14,10 +14,14 @@ from rml.cli.casework import (
     moment_option,
     named_incident,
     override_option,
+    read_case,
+    reader_options,
 )
 from rml.cli.ending import FINE, NO
 from rml.cli.output import examples, fields, moment, say, say_json, wrapped
 from rml.cli.place import opened_ledger
+from rml.cli.shape import entry_shape
+from rml.cli.wording import in_options
 from rml.incident.casebook import Casebook
 from rml.incident.evidence.impact import Impact
 from rml.incident.evidence.joining import JoinedTimeline
@@ -108,11 +112,16 @@ def _impact_page(found: Impact) -> list[str]:
     show_default=True,
     help="Seconds in which nothing may have begun.",
 )
+@reader_options
 @case_options
-def containment(*, quiet: float, as_json: bool) -> int:
-    """Say whether the bleeding has stopped: nothing new for a while. Status 1 if not."""
+def containment(*, quiet: float, by: str | None, reason: str | None, as_json: bool) -> int:
+    """Say whether the bleeding has stopped: nothing new for a while. Status 1 if not.
+
+    What was proven stays proven when it is lifted, until something of the case happens again.
+    """
+    incident = named_incident()
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].prove_containment(quiet)
+        found = read_case(ledger, incident, by, reason).prove_containment(quiet)
     if as_json:
         say_json(found.to_dict())
     else:
@@ -121,8 +130,10 @@ def containment(*, quiet: float, as_json: bool) -> int:
             ("begun since", ", ".join(found.offending) or None),
             ("in flight", ", ".join(found.in_flight) or None),
             ("in doubt", ", ".join(found.in_doubt) or None),
+            ("proven by", ", ".join(window.stop.by for window in found.windows) or None),
+            ("came again", ", ".join(found.again) or None),
         ]
-        say([*wrapped(str(found), "", "  "), *fields(named)])
+        say([*wrapped(in_options(str(found), incident), "", "  "), *fields(named)])
     return FINE if found.proven else NO
 
 
@@ -138,6 +149,7 @@ def containment(*, quiet: float, as_json: bool) -> int:
 @moment_option("--since", "Leave out what files tell of earlier moments.")
 @moment_option("--until", "Leave out what files tell of this moment and later ones.")
 @click.option("--zone", metavar="TZ", help="Of times that name none, such as Europe/Berlin.")
+@reader_options
 @case_options
 def timeline(
     *,
@@ -146,6 +158,8 @@ def timeline(
     since: datetime | None,
     until: datetime | None,
     zone: str | None,
+    by: str | None,
+    reason: str | None,
     as_json: bool,
 ) -> int:
     """Show one timeline from the ledger, logs and telemetry; nothing is recorded.
@@ -153,7 +167,7 @@ def timeline(
     Lines that cannot be read, and what contradicts the ledger, stand at its end.
     """
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].timeline_from(
+        found = read_case(ledger, named_incident(), by, reason).timeline_from(
             logs=list(map(Path, logs)),
             otlp=list(map(Path, otlp)),
             since=since,
@@ -177,4 +191,23 @@ def _timeline_page(found: JoinedTimeline) -> list[str]:
     return [*lines, "", *notes] if notes else lines
 
 
-EVIDENCE = (containment, impact, timeline)
+@click.command(
+    epilog=examples("rml case INC-2026-0001 evidence ENTRY --by rosa --reason 'an audit'")
+)
+@click.argument("entry")
+@click.option("--reason", metavar="TEXT", required=True, help="What for.")
+@by_option
+@case_options
+def evidence(*, entry: str, reason: str, by: str, as_json: bool) -> int:
+    """Print an entry of the case or of its effects; who reads it, and why, is recorded first."""
+    with opened_ledger() as ledger:
+        found = Casebook(ledger)[named_incident()].read_evidence(entry, by=by, reason=reason)
+    shape = {**entry_shape(found), "personal": dict(found.personal)}
+    if as_json:
+        say_json(shape)
+    else:
+        say(fields(shape.items()))
+    return FINE
+
+
+EVIDENCE = (containment, impact, timeline, evidence)

@@ -97,6 +97,7 @@ def update(*, condition: str, as_json: bool, **options: Any) -> int:
 )
 @click.argument("detail")
 @listed("--to", "AUDIENCE", "Who was told")
+@listed("--paged", "NAME", "Whom a pager called for it")
 @by_option
 @hat_option
 @at_option

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from rml.cli.casework import (
     hat_option,
     listed,
     moment_option,
+    noticed_options,
     override_option,
     pairs,
     take,
@@ -33,11 +34,7 @@ from rml.incident.closing import TRIANGLE
 )
 @click.argument("detail")
 @click.option("--by", metavar="NAME", help="Who says so.")
-@click.option(
-    "--type", "type_", metavar="T", help="What noticed it: threshold, breached_slo, cs_ticket, ..."
-)
-@click.option("--source", metavar="TEXT", help="Which alert.")
-@click.option("--id", "id_", metavar="ID", help="Which ticket.")
+@noticed_options
 @world_option("RML2")
 @at_option
 @case_options
@@ -45,17 +42,15 @@ def detect(
     *,
     detail: str,
     by: str | None,
-    type_: str | None,
-    source: str | None,
-    id_: str | None,
+    noticed: Mapping[str, str],
     world: str,
     at: datetime | None,
     as_json: bool,
 ) -> int:
     """Record another sign of the problem."""
-    noticed: Any = given(type=type_, source=source, id=id_) or None
+    source = noticed or None
     return take(
-        lambda case: case.detect(detail, by=by, detected_by=noticed, world=world, at=at),
+        lambda case: case.detect(detail, by=by, detected_by=source, world=world, at=at),
         "detected",
         as_json=as_json,
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from rml.cli.casework import by_option, moment_option
+from rml.cli.casework import by_option, listed, moment_option, noticed_options, pairs
 from rml.cli.ending import FINE
+from rml.cli.naming import placed, shown_receipt
 from rml.cli.output import clean, examples, fields, json_option, moment, say, say_json, span, table
 from rml.cli.place import ledger_option, opened_ledger
-from rml.cli.shape import case_shape
+from rml.cli.shape import case_shape, pages_text
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.projection import Projection
+from rml.ledger.entry import check_text
 from rml.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "rml cases --ledger payments.db",
         "rml cases --open --json | jq -r '.[].id'",
+        'rml cases open "charged twice" --operation payment.charge --by mina',
         "rml cases metrics",
     ),
 )
@@ -81,6 +85,50 @@ def book_metrics(*, since: datetime | None, until: datetime | None, as_json: boo
     return FINE
 
 
+@cases.command(
+    "open",
+    epilog=examples(
+        'rml cases open "41 customers were charged twice" --by mina \\',
+        "    --operation payment.charge",
+        'rml cases open "a customer reports two charges" --suspect --by tom \\',
+        "    --type cs_ticket --id CS-1234",
+    ),
+)
+@click.argument("what")
+@click.option("--suspect", "gray", is_flag=True, help="On suspicion alone; it counts as RML3.")
+@click.option("--operation", metavar="OP", help="Which operation, such as payment.charge.")
+@click.option("--effect", metavar="ID", help="Which effect.")
+@click.option("--service", metavar="NAME", help="Whose; only problems of one service are alike.")
+@noticed_options
+@listed("--criterion", "C", "Why it is an incident, such as security or unknown-impact")
+@by_option
+@ledger_option
+@json_option
+def open_case(
+    *,
+    what: str,
+    gray: bool,
+    service: str | None,
+    noticed: Mapping[str, str],
+    criterion: tuple[str, ...],
+    as_json: bool,
+    **told: Any,
+) -> int:
+    """Open a case for WHAT has reached history, or join the open one like it."""
+    from rml.incident.signals.escalation import escalate, suspect
+
+    signal = suspect if gray else escalate
+    with opened_ledger() as ledger:
+        ledger.service = None if service is None else check_text("service", service)
+        found = signal(what, ledger=ledger, detected_by=noticed or None, criteria=criterion, **told)
+    if as_json:
+        say_json(attrs.asdict(found))
+    else:
+        done = "opened" if found.opened else f"joined; it has {found.count} signals now"
+        say(clean(f"{found.id}: {done} (rml case {found.id})"))
+    return FINE
+
+
 @cases.command("known-good", epilog=examples("rml cases known-good 'shop 1.4.2' --by ci"))
 @click.argument("artifact")
 @by_option
@@ -108,14 +156,43 @@ def migration(*, name: str, reversible: bool, by: str, as_json: bool) -> int:
     """Register a migration of data, and whether it was authored so that it can be reversed."""
     with opened_ledger() as ledger:
         receipt = _book(ledger).migration(name, reversible=reversible, by=by)
-        return _registered(receipt, name, as_json=as_json)
+        return _registered(placed(ledger, receipt), name, as_json=as_json)
+
+
+@cases.command(
+    "runbook",
+    epilog=examples(
+        "rml cases runbook lost_answers runbooks/lost-answers.md --pull flag_off --by mina",
+    ),
+)
+@click.argument("symptom")
+@click.argument("link")
+@listed("--pull", "L", "A lever that it pulls")
+@listed("--skip", "L=REASON", "A lever that it leaves out, and why")
+@by_option
+@ledger_option
+@json_option
+def runbook(
+    *,
+    symptom: str,
+    link: str,
+    pull: tuple[str, ...],
+    skip: tuple[str, ...],
+    by: str,
+    as_json: bool,
+) -> int:
+    """Register the runbook for a symptom, with the levers that it pulls and skips."""
+    reasons = pairs("--skip", skip, "L=REASON")
+    with opened_ledger() as ledger:
+        receipt = _book(ledger).runbook(symptom, link, pull=pull, skip=reasons, by=by)
+        return _registered(placed(ledger, receipt), f"{link} for {symptom}", as_json=as_json)
 
 
 def _registered(receipt: Receipt, what: str, *, as_json: bool) -> int:
     if as_json:
         say_json({"registered": what, **attrs.asdict(receipt)})
     else:
-        say(clean(f"registered {what} (entry {receipt.index}, {receipt.id})"))
+        say(clean(f"registered {what} ({shown_receipt(receipt)})"))
     return FINE
 
 
@@ -131,6 +208,7 @@ def _spreads(found: BookMetrics) -> list[str]:
         ("written afterwards", f"{found.late_share:.0%}"),
         ("scoped down", found.downscoped),
         ("changes", f"{found.changes}, {found.changes_done} done, {found.changes_late} late"),
+        ("pages", pages_text(found.pages, found.pages_off_hours)),
         *((f"lesson, {n} times", text) for text, n in found.repeated_lessons.items()),
     ]
     return [*table(["WHAT", ">CASES", ">MEDIAN", ">P90"], rows), "", *fields(beside)]

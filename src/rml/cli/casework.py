@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -10,13 +11,16 @@ import attrs
 import click
 
 from rml.cli.ending import FINE, NO
+from rml.cli.naming import placed, shown_receipt
 from rml.cli.output import clean, json_option, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
+from rml.cli.wording import in_options
 from rml.clock import parse_utc
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
 from rml.incident.rule import StepRefusedError
 from rml.ledger.draft import Receipt
+from rml.ledger.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +98,27 @@ def listed(name: str, metavar: str, about: str) -> Callable[[F], F]:
     return click.option(name, metavar=metavar, multiple=True, help=f"{about}; may be repeated.")
 
 
+def noticed_options(command: F) -> F:
+    """Add ``--type``, ``--source`` and ``--id``: what noticed it, as one mapping ``noticed``."""
+
+    @functools.wraps(command)
+    def with_one(*, type_: str | None, source: str | None, id_: str | None, **options: Any) -> Any:
+        return command(noticed=given(type=type_, source=source, id=id_), **options)
+
+    for option in (
+        click.option("--id", "id_", metavar="ID", help="Which ticket."),
+        click.option("--source", metavar="TEXT", help="Which alert."),
+        click.option(
+            "--type",
+            "type_",
+            metavar="T",
+            help="What noticed it: threshold, breached_slo, cs_ticket, ...",
+        ),
+    ):
+        with_one = option(with_one)
+    return with_one  # type: ignore[return-value] # it takes other options
+
+
 def moment_option(name: str, about: str) -> Callable[[F], F]:
     """Return what adds an option that takes a time."""
     return click.option(name, metavar="TIME", callback=_moment, help=about)
@@ -110,21 +135,61 @@ def _moment(_: click.Context, parameter: click.Parameter, value: str | None) -> 
         raise click.BadParameter(message, param_hint=hint) from None
 
 
-def pairs(name: str, given: Sequence[str]) -> dict[str, str]:
+def pairs(name: str, given: Sequence[str], form: str = "ROLE=TEXT") -> dict[str, str]:
     """Return ``ROLE=TEXT`` options as a mapping."""
     found: dict[str, str] = {}
     for one in given:
         role, equals, text = one.partition("=")
         if not equals or role in found:
-            message = f"{one!r} is not one ROLE=TEXT" if not equals else f"{role!r} is said twice"
+            message = f"{one!r} is not one {form}" if not equals else f"{role!r} is said twice"
             raise click.BadParameter(message, param_hint=f"'{name}'")
         found[role] = text
+    return found
+
+
+def reader_options(command: F) -> F:
+    """Add what says who reads a private case, and why."""
+    command = click.option("--reason", metavar="TEXT", help="What a private case is read for.")(
+        command
+    )
+    return click.option("--by", metavar="NAME", help="Who reads a private case.")(command)
+
+
+def read_case(ledger: Ledger, incident: str, by: str | None, reason: str | None) -> Case:
+    """Return a case to be shown; of a private one, it is recorded first who reads it and why.
+
+    Raises:
+        UsageError: it is private, and nobody says so.
+    """
+    found = Casebook(ledger)[incident]
+    if found.read().is_private:
+        if by is None or reason is None:
+            raise click.UsageError(
+                f"{incident} is private: say --by and --reason; who reads it is recorded"
+            )
+        found.read_evidence(found.entries[0].id, by=by, reason=reason)
     return found
 
 
 def given(**options: object) -> Mapping[str, Any]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value not in (None, ())}
+
+
+# Above so many things that are missing, each has a line of its own.
+_IN_ONE_LINE_MAX: Final = 2
+
+
+def _lines(error: StepRefusedError, refused: str, incident: str) -> Iterator[str]:
+    """Yield a refusal: in one line, or with each thing that is missing in its own."""
+    missing = error.details.get("missing", ())
+    if len(missing) <= _IN_ONE_LINE_MAX:
+        yield f"rml: {refused}"
+        return
+    yield f"rml: {incident}: {len(missing)} things are missing"
+    yield from (f"  - {in_options(one, incident)}" for one in missing)
+    way = "; to go on knowingly, give --override a reason" if error.details["overridable"] else ""
+    yield f"rules {', '.join(error.details['rules'])}{way}"
 
 
 def take(step: Callable[[Case], Receipt], done: str, *, as_json: bool) -> int:
@@ -136,16 +201,19 @@ def take(step: Callable[[Case], Receipt], done: str, *, as_json: bool) -> int:
     incident = named_incident()
     with opened_ledger() as ledger:
         try:
-            receipt = step(Casebook(ledger)[incident])
+            receipt = placed(ledger, step(Casebook(ledger)[incident]))
         except StepRefusedError as error:
+            refused = in_options(error.message, incident)
             if as_json:
-                refusal = {"incident": incident, "refused": error.message}
-                say_json({**refusal, "code": error.code, **error.details})
+                missing = [in_options(one, incident) for one in error.details.get("missing", ())]
+                details = {**error.details, "missing": missing}
+                say_json({"incident": incident, "refused": refused, "code": error.code, **details})
             else:
-                click.echo(clean(f"rml: {error.message}"), err=True)
+                for line in _lines(error, refused, incident):
+                    click.echo(clean(line), err=True)
             return NO
     if as_json:
         say_json({"incident": incident, "done": done, **attrs.asdict(receipt)})
     else:
-        say(clean(f"{incident}: {done} (entry {receipt.index}, {receipt.id})"))
+        say(clean(f"{incident}: {done} ({shown_receipt(receipt)})"))
     return FINE

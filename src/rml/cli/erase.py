@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from rml.cli.ending import FINE
+from rml.cli.naming import as_id
 from rml.cli.output import examples, json_option, progress_bar, say, say_json
 from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.cli.removing import confirm, removal_page
@@ -48,9 +49,9 @@ def erase(
 ) -> int:
     """Remove personal fields for good; every proof stays valid.
 
-    Name an entry or an effect by its id, and its FIELDs, or with --subject whose fields go: all of
-    them, or those that are named. An effect that has not ended keeps its request fingerprint. After
-    an interrupt, run it again.
+    Name an entry by its id or place, or an effect by its id, and its FIELDs; or with --subject
+    whose fields go: all of them, or those that are named. An effect that has not ended keeps its
+    request fingerprint. After an interrupt, run it again.
 
     In a terminal it asks first; a script says --yes. Exit status 2: nothing was erased, or the
     ledger was busy before all of it was.
@@ -65,7 +66,7 @@ def erase(
         confirm(what, CONFIRMATION, "nothing was erased")
     with opened_ledger() as ledger:
         if subject is None:
-            done = _erase_entry(ledger, words[0].strip().lower(), names, by, reason)
+            done = _erase_entry(ledger, as_id(ledger, words[0]), names, by, reason)
         else:
             done = _erase_subject(ledger, subject, names, by, reason)
     if as_json:

@@ -17,6 +17,7 @@ from rml.cli.output import examples, fields, json_option, progress_bar, say, say
 from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.cli.shape import effect_shape, entry_shape
 from rml.cli.vouching import a_file
+from rml.error import InvalidInputError
 from rml.export.table import FORMATS, Table, write_table
 from rml.files import writing
 from rml.ledger.entry import COLUMNS, Entry
@@ -199,8 +200,13 @@ def datasette(*, file: Path, database: str | None, overwrite: bool, as_json: boo
     """
     from rml.export.datasette import datasette_metadata, dump_metadata
 
-    name = database or Path(named_ledger().partition("?")[0]).stem
     with opened_ledger() as ledger:
+        if database is None and ledger.url.startswith("postgresql:"):
+            raise InvalidInputError(
+                "Datasette opens SQLite files, and this ledger has none; `rml copy` makes one, "
+                "then name that with --ledger"
+            )
+        name = database or Path(named_ledger().partition("?")[0]).stem
         metadata = datasette_metadata(name, ledger.origin)
     as_yaml = file.suffix != ".json"
     text = dump_metadata(metadata) if as_yaml else json.dumps(metadata, indent=2) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import click
 
 from rml.cli.ending import FINE
 from rml.cli.key import read_signer
+from rml.cli.naming import entry_named
 from rml.cli.output import examples, fields, json_option, paint, say, say_bytes, say_json
 from rml.cli.place import ledger_option, name_ledger, opened_ledger
 from rml.cli.shape import entry_shape
@@ -27,7 +27,7 @@ from rml.clock import utc_text
 from rml.error import InvalidInputError, RmlError
 from rml.files import writing
 from rml.ledger.entry import Entry
-from rml.ledger.errors import LedgerCorruptError, ProofError, SignatureError, UnknownIdError
+from rml.ledger.errors import LedgerCorruptError, ProofError, SignatureError
 from rml.ledger.ledger import Ledger
 from rml.ledger.proofs.checkpoint import read_checkpoint
 from rml.ledger.proofs.cosignature import Trust
@@ -36,7 +36,7 @@ from rml.ledger.proofs.proof import InclusionProof
 
 # An entry's bytes have at most 65,535 bytes; anything that was appended elsewhere may have more.
 ENTRY_BYTES_MAX: Final = 1_000_000
-_PLACE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+_EVIDENCE: Final = "run `rml verify --checkpoint` and keep the file as evidence"
 
 
 @click.command(
@@ -120,7 +120,7 @@ def _prove(
         raise click.UsageError("a proof is against one checkpoint; give one --key, or --checkpoint")
     signer = read_signer(Path(keys[0])) if keys else None
     with opened_ledger(signer) as ledger:
-        entry = _entry(ledger, wanted)
+        entry = entry_named(ledger, wanted)
         try:
             made = ledger.prove(entry.id) if kept is None else _against(ledger, entry, kept)
         except LedgerCorruptError as error:
@@ -140,14 +140,6 @@ def _prove(
     return FINE
 
 
-def _entry(ledger: Ledger, wanted: str) -> Entry:
-    if not _PLACE.fullmatch(wanted):
-        return ledger.entry(wanted.strip().lower())
-    for entry in ledger.entries(after=int(wanted) - 1, limit=1):
-        return entry
-    raise UnknownIdError(f"there is no entry {wanted}: the ledger has {ledger.size}, from 0 on")
-
-
 def _against(ledger: Ledger, entry: Entry, kept: Path) -> InclusionProof:
     """Return the proof against a checkpoint that was signed, and maybe cosigned, earlier."""
     text = checkpoint_in(kept)
@@ -156,11 +148,20 @@ def _against(ledger: Ledger, entry: Entry, kept: Path) -> InclusionProof:
         raise InvalidInputError(
             f"{kept} is of the ledger {told.origin!a:.80}, and this is {ledger.origin!a:.80}"
         )
+    if told.size > ledger.size:
+        raise LedgerCorruptError(
+            f"the checkpoint in {kept} covers {told.size} entries, and the ledger has "
+            f"{ledger.size}: it was set back, or is an older copy; {_EVIDENCE}"
+        )
+    if told.size <= (entry.index or 0):
+        raise InvalidInputError(
+            f"the checkpoint in {kept} covers {told.size} entries, and entry {entry.index} came "
+            "after it; give a newer one"
+        )
     made = ledger.prove(entry.id, size=told.size)
     if read_checkpoint(made.checkpoint)[0].root != told.root:
         raise LedgerCorruptError(
-            f"the first {told.size} entries are not those of the checkpoint in {kept}; run "
-            "`rml verify --checkpoint` and keep the file as evidence"
+            f"the first {told.size} entries are not those of the checkpoint in {kept}; {_EVIDENCE}"
         )
     return attrs.evolve(made, checkpoint=text)
 

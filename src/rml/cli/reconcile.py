@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from rml.cause import text_of
 from rml.cli.ending import FINE, NO
 from rml.cli.output import (
     clean,
@@ -27,7 +28,7 @@ from rml.cli.output import (
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import reconciliation_shape
 from rml.config import use
-from rml.effect.reconcile import Questions, Reconciliation
+from rml.effect.reconcile import Questions, Reconciliation, is_defined
 from rml.effect.reconciler import GRACE_SECONDS, TIMEOUT_SECONDS, as_interval
 from rml.effect.state import EffectState
 from rml.error import RmlError
@@ -75,7 +76,8 @@ class Length(click.ParamType[float]):
     "--every",
     metavar="T",
     type=Length(),
-    help="Ask again and again, T after the last time, until Ctrl-C: 30s, 5m.",
+    help="Ask again and again, T after the last time, until Ctrl-C: 30s, 5m. "
+    "What stays as it was is not said again, but with --json.",
 )
 @click.option(
     "--grace",
@@ -116,6 +118,8 @@ def reconcile(
     for name in modules:
         _import(name)
     with opened_ledger() as ledger, use(ledger=ledger):
+        if operation is not None:
+            _check_known(ledger, operation)
         if pause is not None:
             with suppress(KeyboardInterrupt):
                 _go_on(ledger, questions, pause, as_json=as_json)
@@ -135,23 +139,45 @@ def _import(name: str) -> None:
         sys.path.insert(0, here)
     try:
         importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # a script's own status would be taken for an answer
-        message = f"{name} cannot be imported: {type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script's own status would be taken for an answer
+        message = f"{name} cannot be imported: {type(error).__name__}: {text_of(error)}"
+        if not all(part.isidentifier() for part in name.split(".")):
+            message += "; give a module's name, such as shop.handlers, and no path"
         raise click.ClickException(message) from error
 
 
+def _check_known(ledger: Ledger, operation: str) -> None:
+    """Refuse an operation that nobody knows: that none of it is in doubt says nothing."""
+    if is_defined(operation) or ledger.entries(operation=operation, limit=1):
+        return
+    raise click.ClickException(
+        f"no effect of operation {shown(operation)} is in this ledger, and no module given by "
+        "--module defines it"
+    )
+
+
 def _go_on(ledger: Ledger, questions: Questions, pause: float, *, as_json: bool) -> None:
-    """Ask in rounds, for ever; what the ledger is too busy for now comes in the next round."""
+    """Ask in rounds, for ever; what the ledger is too busy for now comes in the next round.
+
+    For people, what stays open is said again only when something else is said of it.
+    """
     rest = threading.Event()
+    said: set[tuple[str, int, str]] = set()
     while True:
+        before, said = said, set()
         try:
             for one in questions.ask(ledger):
+                this = (one.effect.id, one.effect.version, str(one))
                 if as_json:
                     say_json_on(reconciliation_shape(one))
-                else:
+                elif this not in before:
                     say_on("\n".join(_lines([one])))
+                said.add(this)
         except RmlError as error:
             click.echo(clean(f"rml reconcile: {error.message}"), err=True)
+            said |= before
         rest.wait(min(pause, threading.TIMEOUT_MAX))
 
 

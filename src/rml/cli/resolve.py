@@ -12,6 +12,7 @@ from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape
 from rml.codec import parse_json
 from rml.error import InvalidInputError
+from rml.ledger.ledger import Ledger
 
 
 @click.command(
@@ -83,6 +84,7 @@ def resolve(
             "(they get ResultUnavailableError)"
         )
     with opened_ledger() as ledger:
+        _check_is_id(ledger, effect_id.strip())
         effect = ledger.resolve(
             effect_id.strip().lower(),
             version=version,
@@ -100,6 +102,15 @@ def resolve(
     return FINE
 
 
+def _check_is_id(ledger: Ledger, name: str) -> None:
+    """Refuse a key by its effects' ids: a key may name several effects, and a decision only one."""
+    if name.lower().startswith("ef_"):
+        return
+    meant = ", ".join(f"{one.id} ({one.operation})" for one in ledger.effects(key=name))
+    if meant:
+        raise click.UsageError(f"{name!r} is a key; give the effect's id: {meant}")
+
+
 def _then(*, happened: bool, no_result: bool) -> str:
     """Say what later calls with the key get."""
     if not happened:
@@ -112,4 +123,5 @@ def _json(text: str) -> Any:
     try:
         return parse_json(text)
     except InvalidInputError as error:
-        raise click.BadParameter(error.message, param_hint="'--result'") from None
+        message = f"{error.message}; a text is written with its quotes, as in --result '\"ch-1\"'"
+        raise click.BadParameter(message, param_hint="'--result'") from None

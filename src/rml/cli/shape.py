@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rml.effect.reconcile import Reconciliation
@@ -78,6 +79,13 @@ def reconciliation_shape(reconciliation: Reconciliation) -> dict[str, Any]:
         "why": reconciliation.why,
         "effect": effect_shape(reconciliation.effect),
     }
+
+
+def pages_text(pages: Mapping[str, int], off_hours: int) -> str | None:
+    """Return how often a pager called whom, the most often called first."""
+    each = sorted(pages.items(), key=lambda item: (-item[1], item[0]))
+    names = ", ".join(f"{name} {count}" for name, count in each)
+    return f"{names}; {off_hours} of them off hours" if names else None
 
 
 def case_shape(read: Projection, owed: PostmortemDue | None) -> dict[str, Any]:

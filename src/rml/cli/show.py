@@ -12,6 +12,7 @@ import click
 from rml.cli.case import show_case
 from rml.cli.effects import effect_page, way_out
 from rml.cli.ending import FINE
+from rml.cli.naming import entry_named, is_place
 from rml.cli.output import examples, fields, json_option, moment, paint, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.sagas import show_saga
@@ -27,7 +28,6 @@ from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
 
-_PLACE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _EFFECT: Final = re.compile(r"ef_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 _SAGA: Final = re.compile(r"sg_[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 _ENTRY: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -67,10 +67,8 @@ def show(*, id_: str, as_json: bool) -> int:
 
 
 def _show_named(ledger: Ledger, id_: str, *, as_json: bool) -> None:
-    if _PLACE.fullmatch(id_):
-        _show_entry(ledger, _entry_at(ledger, int(id_)), as_json=as_json)
-    elif _ENTRY.fullmatch(id_):
-        _show_entry(ledger, ledger.entry(id_.lower()), as_json=as_json)
+    if is_place(id_) or _ENTRY.fullmatch(id_):
+        _show_entry(ledger, entry_named(ledger, id_), as_json=as_json)
     elif _EFFECT.fullmatch(id_):
         _show_effect(ledger, ledger.effect(id_.lower()), as_json=as_json)
     elif _SAGA.fullmatch(id_):
@@ -118,22 +116,11 @@ def _show_request(ledger: Ledger, correlation: str, *, as_json: bool) -> bool:
     return True
 
 
-def _entry_at(ledger: Ledger, index: int) -> Entry:
-    """Return the entry at a place, looking from the nearer end."""
-    size = ledger.size
-    from_end = index > size // 2
-    for entry in ledger.entries(newest_first=from_end) if index < size else ():
-        if entry.index == index:
-            return entry
-        if entry.index is not None and (entry.index < index) is from_end:
-            break
-    raise UnknownIdError(f"there is no entry {index}: the ledger has {size}, counted from 0")
-
-
 # An entry ---------------------------------------------------------------------------------------
 
 
 def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
+    _check_public(ledger, entry)
     corrected_by = _corrected_by(ledger, entry)
     erasures = ledger.erasures(entry.id)
     if as_json:
@@ -153,6 +140,16 @@ def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
     if erased_by := list(ledger.entries(kind=ERASED, corrects=entry.id)):
         lines += ["", "Erased by", *entry_table(erased_by, indent="  ")]
     say(lines)
+
+
+def _check_public(ledger: Ledger, entry: Entry) -> None:
+    """Refuse to show evidence of a private case here, where nobody says who reads it."""
+    book = Casebook(ledger)
+    if entry.incident in book and book[entry.incident or ""].read().is_private:
+        raise click.UsageError(
+            f"it is evidence of {entry.incident}, which is private: "
+            f"rml case {entry.incident} evidence {entry.id} --by NAME --reason TEXT"
+        )
 
 
 def _corrected_by(ledger: Ledger, entry: Entry) -> list[Entry]:

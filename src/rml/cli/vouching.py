@@ -63,7 +63,7 @@ def anchors_of(files: Sequence[Path], witnesses: Sequence[str]) -> list[Anchor]:
 
 def _witness(text: str) -> WitnessAnchor:
     url, equals, key = text.partition("=")
-    if not equals:
+    if not equals or not key.strip():
         raise InvalidInputError(
             f"--witness {clean(text)!r} is not URL=VKEY; give the witness's verifier key as well"
         )

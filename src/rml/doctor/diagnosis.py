@@ -289,13 +289,13 @@ def doubts(since: Iterable[datetime], now: datetime) -> Diagnosis:
 
 
 def signed_by_service(service: str | None, *, any_entry: bool) -> Diagnosis:
-    """Judge whether entries say which service wrote them, by the newest one."""
+    """Judge whether entries say which service wrote them, by the newest that one should have."""
     well = None if not any_entry else service is not None
-    seen = {None: "there is no entry yet", False: "the newest entry names no service"}
+    seen = {None: "there is no entry yet", False: "the newest names no service"}
     return _judged(
         "service",
         "Do entries say which service wrote them?",
-        seen.get(well) or f"the newest entry is by {service}",
+        seen.get(well) or f"the newest is by {service}",
         well=well,
         remedy="rml.configure(service='payments')",
     )

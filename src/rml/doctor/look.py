@@ -76,7 +76,9 @@ def _answers(place: object, path: Path | None) -> Iterator[Diagnosis]:
     except InvalidInputError:
         raise
     except RmlError as error:
-        remedy = "nothing else was looked at; rml verify says more of a damaged file"
+        remedy = "nothing else was looked at"
+        if not in_postgres:
+            remedy += "; rml verify says more of a damaged file"
         yield Diagnosis("file", "Can the ledger be opened?", Answer.NO, error.message, remedy)
 
 
@@ -108,7 +110,9 @@ def _of_content(ledger: Ledger) -> Iterator[Diagnosis]:
     newest = next(iter(ledger.entries(newest_first=True, limit=1)), None)
     yield diagnosis.clock(newest.recorded_at if newest else None, now)
     yield diagnosis.doubts([effect.started_at for effect in ledger.in_doubt()], now)
-    yield diagnosis.signed_by_service(newest.service if newest else None, any_entry=bool(newest))
+    # A command, such as `rml reconcile`, is no service; so ask what a service's own call wrote.
+    called = next(iter(ledger.entries(kind="effect.intent", newest_first=True, limit=1)), newest)
+    yield diagnosis.signed_by_service(called.service if called else None, any_entry=bool(called))
 
 
 # What is seen -------------------------------------------------------------------------------------

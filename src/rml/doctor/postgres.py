@@ -9,20 +9,28 @@ import psycopg
 
 from rml.doctor.diagnosis import Answer, Diagnosis
 from rml.ledger.errors import LedgerUnavailableError
-from rml.stores import postgres_schema
+from rml.stores import postgres_findings, postgres_schema
 from rml.stores.postgres_place import Place, explain, place_of
 
 # A sealing comes a fraction of a second after a commit; a busy server needs a little longer.
 WAITING_SECONDS_MAX: Final = 5.0
-_HISTORY: Final = ("entries", "places", "tiles", "meta", "migrations")
+# Whoever may become an owner, by SET ROLE or RESET ROLE, can do what an owner can.
 _WHO: Final = (
-    "SELECT current_user::text, pg_has_role(current_user, nspowner, 'MEMBER'), rolsuper "
-    "FROM pg_namespace, pg_roles WHERE nspname = %s AND rolname = current_user"
+    "SELECT current_user::text, bool_or(pg_has_role(u.name, o.owner, 'MEMBER')), "
+    "bool_or(r.rolsuper) FROM "
+    "(SELECT nspowner AS owner FROM pg_namespace WHERE nspname = %(schema)s "
+    "UNION SELECT c.relowner FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = %(schema)s) AS o, (VALUES (current_user), (session_user)) AS u (name) "
+    "JOIN pg_roles AS r ON r.rolname = u.name"
 )
 _RIGHTS: Final = (
-    "SELECT t || '.' || r FROM unnest(%s::text[]) AS t, unnest(%s::text[]) AS r "
-    "WHERE has_table_privilege(format('%%I.%%I', %s::text, t), r) ORDER BY 1"
+    "SELECT t || '.' || r FROM unnest(%s::text[], %s::text[]) AS g (t, r), "
+    "to_regclass(format('%%I.%%I', %s::text, t)) AS there WHERE CASE "
+    "WHEN r IN ('INSERT', 'UPDATE') THEN has_any_column_privilege(there, r) "
+    "ELSE has_table_privilege(there, r) END ORDER BY 1"
 )
+_CREATE: Final = "SELECT has_schema_privilege(%s, 'CREATE')"
+_HARMFUL: Final = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER")
 _SETTINGS: Final = (
     "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', "
     "'synchronous_commit') ORDER BY name"
@@ -48,14 +56,25 @@ def examine(url: str) -> Iterator[Diagnosis]:
 
 
 def _of(place: Place, connection: psycopg.Connection[Any]) -> Iterator[Diagnosis]:
-    role, owns, is_super = connection.execute(_WHO, (place.schema,)).fetchall()[0]
-    yield as_another_role(role, owns=owns, is_super=is_super)
-    rights = ["UPDATE", "DELETE", "TRUNCATE"]
-    found = connection.execute(_RIGHTS, (list(_HISTORY), rights, place.schema)).fetchall()
-    yield append_only([name for (name,) in found])
-    yield guarded([text for _, text in postgres_schema.schema_findings(connection, place)])
+    schema = place.schema
+    role, owns, is_super = connection.execute(_WHO, {"schema": schema}).fetchall()[0]
+    yield as_another_role(role, owns=bool(owns), is_super=bool(is_super))
+    tables, rights = zip(*_needless(), strict=True)
+    found = connection.execute(_RIGHTS, (list(tables), list(rights), schema)).fetchall()
+    names = [name for (name,) in found]
+    if connection.execute(_CREATE, (schema,)).fetchall()[0][0]:
+        names.append(f"create in the schema {schema}")
+    yield append_only(names)
+    yield guarded([text for _, text in postgres_findings.schema_findings(connection, place)])
     yield durable(dict(connection.execute(_SETTINGS).fetchall()))
     yield sealed(*connection.execute(place.sql(_WAITING)).fetchall()[0])
+
+
+def _needless() -> Iterator[tuple[str, str]]:
+    """Yield each right to a table that a program has no need of."""
+    for table, granted in postgres_schema.GRANTS.items():
+        needed = {right.partition(" ")[0] for right in granted}
+        yield from ((table, right) for right in _HARMFUL if right not in needed)
 
 
 def as_another_role(role: str, *, owns: bool, is_super: bool) -> Diagnosis:
@@ -71,10 +90,10 @@ def as_another_role(role: str, *, owns: bool, is_super: bool) -> Diagnosis:
 
 
 def append_only(rights: list[str]) -> Diagnosis:
-    """Judge what the role may do to tables of history besides reading and inserting."""
+    """Judge what the role may do besides what a program needs."""
     return _judged(
         "May this role only read and insert history?",
-        f"it may {', '.join(rights[:4])}" if rights else "no UPDATE, DELETE or TRUNCATE",
+        f"it may {', '.join(rights[:4])}" if rights else "no right that a program does not need",
         well=not rights,
         remedy="REVOKE these; rml init URL --role ROLE grants what is needed",
     )

@@ -22,7 +22,7 @@ from rml.effect.call import (
     refused,
     start,
 )
-from rml.effect.decide import NEVER_CALLED, Decision, Doubt, Refuse, Replay, Run
+from rml.effect.decide import NEVER_CALLED, Decision, Doubt, Refuse, Replay
 from rml.effect.heartbeat import running
 from rml.effect.operation import Attempt, Operation, Outcome
 from rml.effect.request import binder
@@ -43,9 +43,7 @@ def face(
         deadline = time.monotonic() + patience
         pause = PAUSE_FIRST_SECONDS
         while True:
-            decision: Decision | Attempt = await threads.run(call.look)
-            if isinstance(decision, Run):
-                decision = await _begin(call)
+            decision = await _enter(call)
             if isinstance(decision, Attempt):
                 return await _carry_out(call, decision, handler, args, kwargs)
             if isinstance(decision, Replay):
@@ -90,13 +88,16 @@ async def _tell(call: Call, escalation: Escalation | None) -> None:
         await threads.outcome(threads.apart(call.tell, escalation))
 
 
-async def _begin(call: Call) -> Decision | Attempt:
-    """Make the intent durable; cancelled meanwhile, the handler was certainly never called."""
-    work = threads.begin(call.begin)
-    cancelled, begun, trouble = await threads.outcome(work)
+async def _enter(call: Call) -> Decision | Attempt:
+    """Decide, and make the intent durable; if cancelled, the handler was certainly never called."""
+    cancelled, begun, trouble = await threads.outcome(threads.begin(call.enter))
+    if isinstance(begun, Attempt) and (cancelled is not None or call.is_lost()):
+        never = threads.begin(call.end, begun, Outcome(NEVER_CALLED))
+        again, _, trouble = await threads.outcome(never)
+        cancelled = cancelled or again
+        if cancelled is None and trouble is None:
+            return await _enter(call)
     if cancelled is not None:
-        if isinstance(begun, Attempt):
-            await threads.outcome(threads.begin(call.end, begun, Outcome(NEVER_CALLED)))
         raise cancelled
     if trouble is not None:
         raise trouble

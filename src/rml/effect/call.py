@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
@@ -35,8 +36,9 @@ from rml.effect.operation import (
     promise,
     refusal,
 )
+from rml.effect.replays import note_replay
 from rml.effect.request import Arguments, Request
-from rml.effect.saga_records import membership
+from rml.effect.saga_body import is_inside, membership, note_reached
 from rml.effect.state import replayed
 from rml.effect.values import from_typed, is_flat, to_typed
 from rml.error import InvalidInputError, RmlError
@@ -81,6 +83,7 @@ class Call:
     """What a call asks, and what has been decided so far.
 
     Attributes:
+        granted: when the attempt that it may carry out was given its lease, by the ledger's clock.
         writer: what intent and outcome are recorded with: the ledger itself, or the ledger in a
             transaction of the application's own.
     """
@@ -90,7 +93,36 @@ class Call:
     arguments: Arguments
     asked: Request
     promised: Promise | None = None
+    granted: datetime | None = None
     writer: LedgerWriting = attrs.field(default=attrs.Factory(lambda c: c.ledger, takes_self=True))
+
+    def enter(self) -> Decision | Attempt:
+        """Decide, and make the intent durable if the handler may run."""
+        if self._need_not_look():
+            return self._claim()
+        decision = self.look()
+        return self.begin() if isinstance(decision, Run) else decision
+
+    def _need_not_look(self) -> bool:
+        """Say whether the first thing to do is to claim, which tells as much as a look.
+
+        Not if the claim would read more than its effect, or has told already; and not if anything
+        refuses the intent, because what is done is still given again then.
+        """
+        guards = self.operation.guards
+        if not (
+            self.promised is None
+            and self.operation.corrects is None
+            and self.ledger.supposes_new(self.asked.effect)
+            and not is_inside()
+            and all(guard.is_known(self.ledger) for guard in guards)
+        ):
+            return False
+        try:
+            self._promise()
+        except RmlError:
+            return False
+        return True
 
     def look(self) -> Decision:
         """Decide from what is durable, without writing."""
@@ -105,9 +137,18 @@ class Call:
 
     def begin(self) -> Decision | Attempt:
         """Make the intent durable, unless somebody was faster, or a lever is pulled."""
+        self._promise()
+        return self._claim()
+
+    def _promise(self) -> None:
+        """Work out what the intent will say, and ask whether it may be said now."""
         promised = self.promised = promise(self.operation, self.asked, self.arguments)
         for guard in self.operation.guards:
             guard.admit(self.ledger, self.asked.scope, promised.facts)
+
+    def _claim(self) -> Decision | Attempt:
+        promised = self.promised
+        assert promised is not None
         member = membership(self.operation.name, len(attempts.get()))
         begun: Decision | Attempt | None = None
 
@@ -116,6 +157,7 @@ class Call:
             begun = begin(draft, self.operation, promised)
             if not isinstance(begun, Attempt):
                 return begun
+            self.granted = draft.now
             for guard in self.operation.guards:
                 guard.admit_in(draft, self.ledger, self.asked.scope, promised.facts)
             if member is not None:
@@ -128,6 +170,16 @@ class Call:
             if isinstance(begun, Attempt):
                 self._take_back(begun, promised)
             raise
+
+    def is_lost(self) -> bool:
+        """Say whether the lease has run out before the handler could be called.
+
+        The process was suspended, or the commit took too long. Somebody may have decided since that
+        nothing happened, so nothing may happen now.
+        """
+        assert self.granted is not None
+        waited = self.ledger.clock.now() - self.granted
+        return waited.total_seconds() >= self.operation.lease
 
     def _take_back(self, attempt: Attempt, promised: Promise) -> None:
         """Record an attempt as not done if its intent, of which nobody knows, is durable after all.
@@ -191,9 +243,11 @@ class Call:
         """Return the recorded value, made anew for every caller."""
         try:
             returns = self.operation.returns
-            return returns.adapt(from_typed(decision.value, returns.classes))
+            value = returns.adapt(from_typed(decision.value, returns.classes))
         except DecodingError as error:  # its class has changed since, or is not named any more
             raise unreadable(self.asked, error) from error
+        note_replay(self.asked.effect)
+        return value
 
     def value_outcome(self, value: Any) -> Outcome:
         """Return the outcome of a handler that returned."""
@@ -230,7 +284,9 @@ def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> C
         NoLedgerError: no ledger is configured.
     """
     asked = ask(operation, arguments)
-    for attempt in attempts.get():
+    around = attempts.get()
+    note_reached(asked.effect, len(around))
+    for attempt in around:
         if attempt.id == asked.effect:
             raise InFlightError(
                 f"{operation.name!r} was called for key {asked.key!r} from inside itself",
@@ -242,8 +298,11 @@ def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> C
 def refused(decision: Decision) -> RmlError:
     """Return a refusal's error; one with a known incident is not escalated again at a boundary."""
     error = refusal(decision)
-    if isinstance(decision, Refuse) and decision.incident is not None:
-        mark_recorded(error, decision.incident)
+    if isinstance(decision, Refuse):
+        if decision.incident is not None:
+            mark_recorded(error, decision.incident)
+        if decision.repeats is not None:
+            note_replay(decision.repeats)
     return error
 
 

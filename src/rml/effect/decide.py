@@ -50,10 +50,15 @@ class Wait:
 
 @attrs.frozen
 class Refuse:
-    """Raise this; the handler is not called. ``incident`` is the one that knows of it already."""
+    """Raise this; the handler is not called.
+
+    ``incident`` is the one that knows of it already, ``repeats`` the effect whose recorded failure
+    this is.
+    """
 
     error: RmlError
     incident: str | None = None
+    repeats: str | None = None
 
 
 @attrs.frozen
@@ -85,15 +90,18 @@ def decide(
             run = Run(attempt=effect.attempt + 1, generation=effect.generation)
             return Doubt(effect) if is_forgotten(effect, now, retention) else run
         case EffectState.DONE:
-            unavailable = Refuse(_unavailable(effect), effect.incident)
-            return Replay(effect.result) if effect.replay else unavailable
+            return (
+                Replay(effect.result)
+                if effect.replay
+                else Refuse(_unavailable(effect), effect.incident)
+            )
         case EffectState.IN_FLIGHT:
             return Wait(effect.lease_until, _in_flight(effect, now))
         case EffectState.IN_DOUBT:
             known = Refuse(in_doubt_error(effect), effect.incident)
             return known if effect.doubted else Doubt(effect)
         case EffectState.FAILED | EffectState.HISTORY:
-            return Refuse(_same_failure(effect), effect.incident)
+            return Refuse(_same_failure(effect), effect.incident, effect.id)
 
 
 @attrs.frozen
@@ -132,6 +140,22 @@ def ending_of(error: BaseException, *, provider_idempotent: bool, sent: bool = F
     if isinstance(error, RmlError):
         return _ending_of_dialog(error, happened=happened, provider_idempotent=provider_idempotent)
     return _refused(error) if happened is False else IN_DOUBT
+
+
+def after_unknown(ending: Ending, error: BaseException | None) -> Ending:
+    """Return what an attempt's end means after one under its provider key that may have happened.
+
+    That this attempt did nothing says nothing of the one before. If it never reached the other
+    side, or its error asks for another attempt, there may be one: the other side recognises the
+    key. But a refusal that nobody would try again is the last word, and it contradicts what may
+    have happened, so somebody must look.
+    """
+    if ending.kind == "effect.failed":
+        return IN_DOUBT
+    if ending.kind != "effect.not_done":
+        return ending
+    asks_again = isinstance(error, RmlError) and error.action is Action.RETRY_WITH_BACKOFF
+    return IN_DOUBT if ending.new_key and not asks_again else RETRYING
 
 
 def _refused(error: Exception) -> Ending:
@@ -216,9 +240,9 @@ def in_doubt_error(effect: Effect) -> RmlError:
     message = (
         f"nobody knows whether {effect.operation!r} happened for key {effect.key!r} "
         f"(attempt {effect.attempt}){where}; "
-        f"reconcile it, or decide with ledger.resolve({effect.id!r}, ...)"
+        f"reconcile it, or decide with ledger.resolve({effect.id!r}, version={effect.version}, ...)"
     )
-    return InDoubtError(message, details=_details(effect))
+    return InDoubtError(message, details={**_details(effect), "version": effect.version})
 
 
 def _unavailable(effect: Effect) -> RmlError:

@@ -17,7 +17,7 @@ from rml.effect.state import RESERVED_PREFIX
 from rml.effect.values import classes_in
 from rml.error import InvalidInputError, RmlError
 from rml.ledger.argument import SECONDS_MAX
-from rml.ledger.draft import as_world
+from rml.ledger.content import as_world
 from rml.ledger.entry import check_kind
 from rml.tag import shown
 
@@ -116,7 +116,9 @@ def options_of(
         raise DefinitionError("provider_idempotent must be True or False")
     if retention is not None and not provider_idempotent:
         raise DefinitionError("retention= says how long keys count; add provider_idempotent=True")
-    kept = RETENTION_SECONDS if retention is None else retention
+    # What an earlier definition left to be retried is not, once this one declares nothing.
+    declared = RETENTION_SECONDS if provider_idempotent else 0
+    kept = declared if retention is None else retention
     return {
         "world": as_world(world),
         "provider_idempotent": provider_idempotent,
@@ -136,20 +138,21 @@ def seconds(what: str, value: object, least: float) -> float:
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if is_number and least <= number < float("inf"):
         return float(min(number, SECONDS_MAX))
-    raise DefinitionError(f"{what} must be at least {least:g} seconds, not {shown(value)}")
+    kind = "" if is_number else ", as a number or a timedelta"
+    raise DefinitionError(f"{what} must be at least {least:g} seconds{kind}, not {shown(value)}")
 
 
 def _check_name(name: object) -> None:
     try:
         check_kind(name)
-    except InvalidInputError as error:
+    except InvalidInputError:
         raise DefinitionError(
             f"operation {shown(name)} must be dotted lower-case words, such as 'payment.charge'"
-        ) from error
+        ) from None  # its cause would speak of a kind of entries, which nobody has asked for
 
 
 def _check_handler(name: str, handler: object) -> None:
-    if isinstance(handler, type) or not callable(handler) or not hasattr(handler, "__name__"):
+    if isinstance(handler, type) or not callable(handler) or not hasattr(handler, "__qualname__"):
         raise DefinitionError(
             f"{name!r} must decorate a function, not {clip(text_of(handler), 80)}"
         )

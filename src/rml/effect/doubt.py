@@ -65,7 +65,7 @@ def record_doubt(
         effect=effect.id,
     )
     escalation = open_or_join(draft, signal)
-    draft.append(
+    draft.record(
         "effect.in_doubt",
         world=World.RML3,
         facts={"why": why.recorded},

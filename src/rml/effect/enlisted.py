@@ -19,6 +19,7 @@ from rml.effect.errors import DefinitionError, InDoubtError
 from rml.effect.operation import Attempt, Operation
 from rml.effect.request import binder, pick
 from rml.incident.signals.marks import note_begun
+from rml.ledger.enlisting import enlistment_of
 from rml.ledger.ledger import Ledger
 
 
@@ -42,16 +43,23 @@ def face(
         decision = call.look()
         if not isinstance(decision, Run):
             return _answer(call, decision)
-        enlisted = call.ledger.on(pick("the connection", connection_of, arguments))
-        joined = attrs.evolve(call, writer=enlisted)
-        with enlisted.part() as is_open:
-            begun = joined.begin()
-            if not isinstance(begun, Attempt):  # somebody was faster, or it is in this transaction
-                return _answer(joined, begun)
-            value = _run(begun, operation, functools.partial(handler, *args, **kwargs))
-            if not is_open():
-                raise _ended(begun)
-            joined.finish(begun, joined.value_outcome(value))
+        connection = pick("the connection", connection_of, arguments)
+        leave = enlistment_of(connection).way_out()
+        begun: Decision | Attempt | None = None
+        try:
+            enlisted = call.ledger.on(connection)
+            joined = attrs.evolve(call, writer=enlisted)
+            with enlisted.part() as is_open:
+                begun = joined.begin()
+                if not isinstance(begun, Attempt):  # somebody was faster, or it is in this one
+                    return _answer(joined, begun)
+                value = _run(begun, operation, functools.partial(handler, *args, **kwargs))
+                if not is_open():
+                    raise _ended(begun)
+                joined.finish(begun, joined.value_outcome(value))
+        finally:
+            if not isinstance(begun, Attempt):
+                leave()  # a transaction in which nothing was done would keep others from writing
         return value
 
     return wrapper

@@ -23,7 +23,7 @@ from rml.effect.errors import DefinitionError
 from rml.effect.operation import Operation
 from rml.effect.request import Arguments, binder, pick, selector
 from rml.error import InvalidInputError
-from rml.incident.levers.lever import Lever, Whose, refuse
+from rml.incident.levers.lever import Standing, Whose, refuse
 from rml.incident.levers.lever_watch import (
     BLIND_SECONDS_MAX,
     LOOK_SECONDS,
@@ -31,7 +31,8 @@ from rml.incident.levers.lever_watch import (
     standing,
     standing_in,
 )
-from rml.ledger.draft import Draft, as_world
+from rml.ledger.content import as_world
+from rml.ledger.draft import Draft
 from rml.ledger.entry import check_kind
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
@@ -74,6 +75,10 @@ class Guard:
             NoLedgerError: no ledger is configured.
         """
         self._refuse(current_ledger(self.ledger), (tenant, region))
+
+    def is_known(self, ledger: Any) -> bool:
+        """Say whether it is known already, without reading the ledger, if the lever is pulled."""
+        return is_known(ledger if self.ledger is None else self.ledger, self.look)
 
     def admit(self, ledger: Any, scope: str | None, facts: Mapping[str, Any]) -> None:
         """Refuse an effect, whose intent would say this, if the lever is pulled.
@@ -159,7 +164,7 @@ class Guard:
             whose = Whose.named([names[0], around.tenant], [names[1], around.region])
             refuse(levers, self.operation, whose)
 
-    def _standing(self, ledger: Ledger) -> tuple[Lever, ...]:
+    def _standing(self, ledger: Ledger) -> Standing:
         return standing(ledger, self.operation, look=self.look, blind=self.blind)
 
     def _reader(self, function: Callable[..., Any]) -> Callable[..., Names]:

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from math import inf
 from operator import attrgetter
 from typing import Final
 
@@ -34,8 +37,12 @@ _log = logging.getLogger("rml")
 
 
 @attrs.define(eq=False)
-class _Beat:
-    """A running attempt, and when its lease is to be renewed next (monotonic seconds)."""
+class Beat:
+    """A running attempt, and when its lease is to be renewed next (monotonic seconds).
+
+    ``held`` is when it was last known to be this attempt's, by the ledger's clock. A saga's lease
+    is given on to who takes it over, under the same owner, so that it is lost shows by that alone.
+    """
 
     ledger: Ledger
     effect: str
@@ -43,9 +50,15 @@ class _Beat:
     lease: float
     is_alive: Callable[[], bool]
     due: float
+    held: datetime
+
+    def is_lost(self, now: datetime) -> bool:
+        """Say whether the lease has run out since, whoever may have it by now."""
+        return (now - self.held).total_seconds() >= self.lease
 
     @property
     def interval(self) -> float:
+        """How long after one renewal the next one is due, in seconds."""
         return self.lease / BEATS
 
 
@@ -59,21 +72,30 @@ class Running:
         """Carry out nothing: at first, and in a forked child."""
         # Reentrant: the garbage collector may end an abandoned coroutine, and so its attempt, here.
         self._changed = threading.Condition(threading.RLock())
-        self._beats: dict[str, _Beat] = {}
+        self._beats: dict[str, Beat] = {}
         self._waiters: dict[str, list[Callable[[], object]]] = {}
         self._wakes_at: float | None = None  # when the watching thread looks next, if there is one
 
     def start(
         self, ledger: Ledger, effect: str, owner: str, lease: float, is_alive: Callable[[], bool]
-    ) -> None:
+    ) -> Beat:
         """Note an attempt, whose lease is renewed from now on while ``is_alive`` says so."""
         due = time.monotonic() + lease / BEATS
+        beat = Beat(ledger, effect, owner, lease, is_alive, due, ledger.clock.now())
         with self._changed:
-            self._beats[owner] = _Beat(ledger, effect, owner, lease, is_alive, due)
-            if self._wakes_at is None:
-                self._start_watching(due)
-            elif due < self._wakes_at:
+            self._beats[owner] = beat
+            is_watched = self._wakes_at is not None
+            if self._wakes_at is None or due < self._wakes_at:
+                self._wakes_at = due
                 self._changed.notify()
+        if not is_watched:
+            self._start_watching()
+        return beat
+
+    def holds(self, beat: Beat) -> bool:
+        """Say whether an attempt still has the lease that it was noted with."""
+        noted = self._beats.get(beat.owner) is beat
+        return noted and not beat.is_lost(beat.ledger.clock.now())
 
     def end(self, effect: str, owner: str) -> None:
         """Forget an attempt, whose outcome is recorded or could not be, and wake its waiters."""
@@ -104,11 +126,20 @@ class Running:
                 if not waiting:
                     del self._waiters[effect]
 
-    def _start_watching(self, due: float) -> None:
+    def _start_watching(self) -> None:
+        """Begin to watch, without the lock: the garbage collector may end an attempt in any thread.
+
+        In the new one too, before that says that it has begun.
+        """
+        if sys.is_finalizing():  # a thread would never come to run, and Python 3.11 waits for it
+            return
         watch = threading.Thread(target=self._watch, name="rml-heartbeat", daemon=True)
         with suppress(RuntimeError):  # out of threads: without beats, a long attempt is doubted
-            watch.start()
-            self._wakes_at = due
+            try:
+                watch.start()
+            except BaseException:
+                self._wakes_at = None
+                raise
 
     def _watch(self) -> None:
         while beats := self._next():
@@ -122,34 +153,50 @@ class Running:
                 except RuntimeError:  # out of threads: here then, whatever it holds up
                     self._renew(ledger, own)
 
-    def _next(self) -> list[_Beat]:
-        """Sleep until attempts are due, and return them; none when nothing runs any more."""
+    def _next(self) -> list[Beat]:
+        """Sleep until attempts are due, and return them; none when nothing runs any more.
+
+        It does not end before the moment at which it was to look, though nothing runs: one short
+        call after the other would start a thread each.
+        """
         with self._changed:
             while True:
                 beats = list(self._beats.values())
                 now = time.monotonic()
                 due = [beat for beat in beats if beat.due <= now]
                 for beat in due:
-                    beat.due = float("inf")  # until it has been renewed
-                if due or not beats:
-                    self._wakes_at = now if due else None
+                    beat.due = inf  # until it has been renewed
+                if due:
+                    self._wakes_at = now
                     return due
-                self._wakes_at = min(beat.due for beat in beats)
+                if beats:
+                    self._wakes_at = min(beat.due for beat in beats)
+                elif self._wakes_at is None or not now < self._wakes_at < inf:
+                    self._wakes_at = None
+                    return []
                 self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
 
-    def _renew(self, ledger: Ledger, beats: list[_Beat]) -> None:
+    def _renew(self, ledger: Ledger, beats: list[Beat]) -> None:
         """Renew the leases of one ledger's attempts in one commit; forget those that are lost."""
         # In one order everywhere: a store may lock effect by effect.
         living = sorted((b for b in beats if b.is_alive()), key=attrgetter("effect"))
 
-        def lost(draft: Draft) -> list[_Beat]:
-            return [b for b in living if not draft.renew(b.effect, b.owner, b.lease)]
+        now = ledger.clock.now()
 
-        gone: list[_Beat] = []
+        def lost(draft: Draft) -> list[Beat]:
+            nonlocal now
+            now = draft.now
+            return [
+                b for b in living if b.is_lost(now) or not draft.renew(b.effect, b.owner, b.lease)
+            ]
+
+        gone: list[Beat] = []
         try:
             if living:
                 patience = min(ledger.timeout, *(beat.interval for beat in living))
                 gone = ledger.write(lost, timeout=patience)
+                for beat in living:
+                    beat.held = beat.held if beat in gone else now
         except Exception as error:  # noqa: BLE001 - the next beat tries again, or the lease lapses
             kind = type(error).__name__
             _log.warning("%d leases could not be renewed in %r: %s", len(living), ledger, kind)
@@ -157,7 +204,8 @@ class Running:
             for beat in beats:
                 beat.due = time.monotonic() + beat.interval
             for beat in gone:
-                self._beats.pop(beat.owner, None)
+                if self._beats.get(beat.owner) is beat:
+                    del self._beats[beat.owner]
             self._changed.notify()
 
 

@@ -23,12 +23,12 @@ from rml.effect.call import (
     refused,
     start,
 )
-from rml.effect.decide import Decision, Doubt, Refuse, Replay, Run
+from rml.effect.decide import NEVER_CALLED, Doubt, Refuse, Replay
 from rml.effect.definition import PROTECTED, define, options_of, seconds
 from rml.effect.errors import DefinitionError
 from rml.effect.guard import guard, without_guards
 from rml.effect.heartbeat import running
-from rml.effect.operation import LEASE_SECONDS, Attempt, Operation
+from rml.effect.operation import LEASE_SECONDS, Attempt, Operation, Outcome
 from rml.effect.reconcile import remember
 from rml.effect.request import binder
 from rml.effect.state import Effect
@@ -65,9 +65,10 @@ def idempotent(
     same key and the same arguments is given the recorded value; with other arguments it is refused.
     What nobody can know stays in doubt until a reconciler or a person decides.
 
-    A handler has one effect: what a client raises in it is taken to be about that effect. A refused
-    connection to anything else, caught by nobody, would count as a refused payment; talk to others
-    outside the handler.
+    A handler has one effect, so what a client raises in it is taken to be about that effect: a
+    refused connection to anything else, caught by nobody, would count as a refused payment. Once
+    the handler has read :attr:`Attempt.provider_key`, this holds only of a request that bears the
+    key; the failure of any other proves nothing. Talk to others outside the handler.
 
     Args:
         operation: the operation's name, such as ``payment.charge``. Its history belongs to the
@@ -142,10 +143,11 @@ def _face(
         deadline = None
         pause = PAUSE_FIRST_SECONDS
         while True:
-            decision: Decision | Attempt = call.look()
-            if isinstance(decision, Run):
-                decision = call.begin()
+            decision = call.enter()
             if isinstance(decision, Attempt):
+                if call.is_lost():
+                    call.end(decision, Outcome(NEVER_CALLED))
+                    continue
                 return _carry_out(call, decision, handler, args, kwargs)
             if isinstance(decision, Replay):
                 return call.replay(decision)

@@ -12,13 +12,13 @@ from rml.attempt import was_about_another
 from rml.codec import plain
 from rml.context import surroundings
 from rml.effect.decide import (
-    RETRYING,
     Decision,
     Doubt,
     Ending,
     Refuse,
     Run,
     Wait,
+    after_unknown,
     decide,
     in_doubt_error,
     summary_of,
@@ -31,9 +31,11 @@ from rml.effect.state import (
     ERROR,
     FAILURE,
     GENERATION,
+    HAPPENED,
     NO_RESULT,
     REQUEST,
     RESULT,
+    UNOWNED,
     Effect,
     EffectState,
     provider_key,
@@ -43,7 +45,8 @@ from rml.incident.levers.lever import REGION, TENANT
 from rml.incident.signals.hook import Escalation
 from rml.incident.signals.marks import incident_of
 from rml.incident.signals.opening import Signal, open_or_join
-from rml.ledger.draft import Draft, new_salt
+from rml.ledger.content import new_salt
+from rml.ledger.draft import Draft
 from rml.ledger.entry import check_text
 from rml.world import World
 
@@ -57,6 +60,10 @@ LEASE_SECONDS: Final = 60.0
 
 class Admission(Protocol):
     """What is asked before an intent."""
+
+    def is_known(self, ledger: Any) -> bool:
+        """Say whether it answers without reading the ledger."""
+        ...
 
     def admit(self, ledger: Any, scope: str | None, facts: Mapping[str, Any]) -> None:
         """Raise what refuses the effect whose intent would say this, or return."""
@@ -214,7 +221,7 @@ def begin(draft: Draft, operation: Operation, promised: Promise) -> Decision | A
     if promised.corrects is not None:  # a plan so far: the header says it of what may have done it
         target = check_text("corrects", promised.corrects)
         facts[CORRECTS] = draft.check_correction(target, facts, asked.effect)
-    intent = draft.append(
+    intent = draft.record(
         "effect.intent",
         world=operation.world,
         facts=facts,
@@ -267,15 +274,15 @@ def finish(
     """
     late = not draft.release(attempt.id, attempt.owner)
     ending = outcome.ending
-    if attempt.uncertain and ending.kind == "effect.not_done":
-        ending = RETRYING  # this attempt did nothing; what the one before it did is still unknown
+    if attempt.uncertain:
+        ending = after_unknown(ending, outcome.error)
     corrects = promised.corrects if ending.kind in _MAY_HAVE_HAPPENED and not late else None
     escalation = None
     incident = _told_inside(draft, attempt, outcome.error)
     if ending.escalates and not late and incident is None:
         escalation = open_or_join(draft, _signal(attempt, outcome))
         incident = escalation.incident
-    draft.append(
+    draft.record(
         "effect.late" if late else ending.kind,
         world=World.RML3 if ending.escalates else operation.world,
         facts=_outcome_facts(attempt, outcome, ending, late=late),
@@ -290,16 +297,18 @@ def finish(
     )
     if late:
         return Recorded(late=True, escalation=_contradiction(draft, attempt, ending))
-    if ending.kind == "effect.in_doubt":
+    if ending.kind in UNOWNED:
         draft.grant(attempt.id, attempt.attempt, NOBODY, 0)
     return Recorded(escalation=escalation)
 
 
 def _contradiction(draft: Draft, attempt: Attempt, ending: Ending) -> Escalation | None:
     """Open an incident when a late outcome shows that a decision was wrong; the decision stands."""
-    effect = look(draft, attempt.id)
-    undone = effect is not None and effect.state is EffectState.NOT_DONE
-    if not undone or ending.kind not in {"effect.done", "effect.history"}:
+    denied = any(
+        e.kind == "effect.resolved" and e.attempt == attempt.attempt and not e.facts[HAPPENED]
+        for e in draft.of_effect(attempt.id)
+    )
+    if not denied or ending.kind not in {"effect.done", "effect.history"}:
         return None
     signal = Signal(
         title=f"{attempt.operation} happened after it had been decided that it did not",

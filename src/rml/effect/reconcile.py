@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from rml.effect.doubt import record_doubt
 from rml.effect.errors import EffectChangedError, NotInDoubtError
 from rml.effect.operation import Operation
 from rml.effect.resolution import NO_RESULT, resolve
-from rml.effect.state import Effect, EffectState
+from rml.effect.state import Effect, EffectState, is_forgotten
 from rml.error import InvalidInputError
 from rml.incident.signals.telling import tell
 from rml.ledger.argument import as_seconds
@@ -31,6 +32,7 @@ from rml.tag import shown
 
 EVIDENCE_CHARACTERS_MAX: Final = 500
 
+_log = logging.getLogger("rml")
 _operations: dict[str, Operation] = {}
 # What reconcilers are being asked with a timeout, by the ledger's origin and the effect.
 _not_back: dict[tuple[str, str], Future[Any]] = {}
@@ -104,6 +106,11 @@ def remember(operation: Operation) -> None:
     _operations[operation.name] = operation
 
 
+def is_defined(operation: str) -> bool:
+    """Say whether a handler of this operation is defined in this process."""
+    return operation in _operations
+
+
 def reconcile(
     *,
     ledger: Ledger | None = None,
@@ -114,9 +121,10 @@ def reconcile(
     """Ask each doubtful effect's reconciler, and record what it found.
 
     An effect whose worker was lost is first recorded as in doubt, which opens or joins its
-    incident. One whose operation has no reconciler, or whose reconciler cannot tell or raises,
-    stays in doubt. When two reconcile at once, one decision counts, and a finding counts for what
-    was asked about: not once anything else has been recorded of the effect.
+    incident; so is one that was not retried while the other side recognises its key. One whose
+    operation has no reconciler, or whose reconciler cannot tell or raises, stays in doubt. When two
+    reconcile at once, one decision counts, and a finding counts for what was asked about: not once
+    anything else has been recorded of the effect.
 
     Args:
         ledger: the ledger, if not the configured one.
@@ -165,9 +173,28 @@ class Questions:
         """
         if _is_asked.get():
             raise InvalidInputError("a reconciler cannot reconcile; it says what it has found")
+        self._doubt_forgotten(ledger)
         for effect in list(ledger.in_doubt()):
             if self.operation in (None, effect.operation):
                 yield self._doubt_and_ask(ledger, effect)
+
+    def _doubt_forgotten(self, ledger: Ledger) -> None:
+        """Record as in doubt what waits for a retry under a key that is forgotten by now.
+
+        Only its handler's definition knows for how long the other side keeps a key.
+        """
+        wanted = [self.operation] if self.operation is not None else list(_operations)
+        declared = {name: _operations[name] for name in wanted if name in _operations}
+        declared = {name: one for name, one in declared.items() if one.provider_idempotent}
+        leases = ledger.write(lambda draft: draft.leases()) if declared else []
+        for lease in leases:
+            effect = ledger.look(lease.effect)
+            definition = None if effect is None else declared.get(effect.operation)
+            if effect is None or definition is None:
+                continue
+            retention = definition.retention
+            if is_forgotten(effect, ledger.clock.now(), retention):
+                _doubt(ledger, effect, retention)
 
     def _doubt_and_ask(self, ledger: Ledger, effect: Effect) -> Reconciliation:
         if not effect.doubted:
@@ -175,10 +202,16 @@ class Questions:
             if lost is not None and lost + self.grace > ledger.clock.now():
                 why = f"its lease ended less than {self.grace.total_seconds():g} s ago"
                 return Reconciliation(effect, None, why)
-            effect, escalation = ledger.write(lambda draft: record_doubt(draft, effect.id))
-            if escalation is not None:
-                tell(ledger, escalation)
+            effect = _doubt(ledger, effect)
         return _settle(ledger, effect, self.timeout)
+
+
+def _doubt(ledger: Ledger, effect: Effect, retention: float = float("inf")) -> Effect:
+    """Record that nobody knows whether an effect happened, and return where it stands."""
+    doubted, escalation = ledger.write(lambda draft: record_doubt(draft, effect.id, retention))
+    if escalation is not None:
+        tell(ledger, escalation)
+    return doubted
 
 
 def _settle(ledger: Ledger, effect: Effect, timeout: float | None) -> Reconciliation:
@@ -258,6 +291,8 @@ def _answer(ask: Callable[[Effect], Any], effect: Effect) -> Any:
 
 
 def _raised(error: BaseException) -> str:
+    """Say that a reconciler raised; what, and where, is in the log: its text may be a secret."""
+    _log.info("a reconciler raised", exc_info=error)
     return f"the reconciler raised {type_name(type(error))}"
 
 

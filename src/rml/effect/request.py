@@ -7,10 +7,8 @@ import inspect
 import keyword
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
-
-import attrs
 
 from rml.codec import canonical_json, canonical_texts
 from rml.effect.errors import DefinitionError, KeyMissingError
@@ -27,8 +25,7 @@ _PARTS_MAX: Final = 8  # of a composed key
 _INTEGER_KEY_MAX: Final = 10**TEXT_CHARACTERS_MAX  # Python itself refuses to write down longer ones
 
 
-@attrs.frozen
-class Request:
+class Request(NamedTuple):
     """One call's identity: which effect it asks for, and a digest of everything it asks."""
 
     operation: str
@@ -179,7 +176,8 @@ def key_text(what: str, value: object) -> str:
         KeyMissingError: the key is missing, empty, too long, or of a type that cannot name one
             thing.
     """
-    value = meant(value)
+    if type(value) is not str:
+        value = meant(value)
     if isinstance(value, str):
         value = str.__str__(value)
         if not value:
@@ -233,16 +231,15 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
         own = {id(key): meant(key), id(scope): meant(scope)}
         content = {name: own.get(id(value), value) for name, value in content.items()}
     typed = {
-        name: to_typed(value, f"argument {name}", floats=False) for name, value in content.items()
+        name: value
+        if type(value) is str and value.isascii()
+        else to_typed(value, f"argument {name}", floats=False)
+        for name, value in content.items()
     }
-    return Request(
+    effect = effect_id(
         operation,
-        shown_scope,
-        shown,
-        effect_id(
-            operation,
-            None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
-            to_typed(own.get(id(key), key), "the idempotency key"),
-        ),
-        hashlib.sha256(canonical_json(typed, checked=True)).hexdigest(),
+        None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
+        to_typed(own.get(id(key), key), "the idempotency key"),
     )
+    digest = hashlib.sha256(canonical_json(typed, checked=True)).hexdigest()
+    return Request(operation, shown_scope, shown, effect, digest)

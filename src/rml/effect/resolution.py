@@ -33,7 +33,7 @@ def effect_in(draft: Draft, effect_id: str) -> Effect:
 
 def resolve(
     draft: Draft,
-    effect_id: str,
+    effect: str | Effect,
     *,
     happened: bool,
     by: str,
@@ -53,6 +53,7 @@ def resolve(
     if not isinstance(happened, bool):
         message = f"happened must be True or False, not {shown(happened)}"
         raise InvalidInputError(message)
+    effect_id, version = _looked_at(effect, version)
     check_text("effect_id", effect_id)
     check_text("by", by)
     reason = _checked_reason(reason)
@@ -62,26 +63,37 @@ def resolve(
     seen = effect_in(draft, effect_id)
     if version is not None:
         _check_version(seen, version)
-    effect, _ = record_doubt(draft, effect_id)  # a decision ends a doubt that stands in the history
-    if effect.state is not EffectState.IN_DOUBT:
-        message = f"effect {effect_id} is {effect.state}, not in doubt; nothing was decided"
-        raise NotInDoubtError(message, details={"effect": effect_id, "state": effect.state.value})
-    draft.append(
+    found, _ = record_doubt(draft, effect_id)  # a decision ends a doubt that stands in the history
+    if found.state is not EffectState.IN_DOUBT:
+        message = f"effect {effect_id} is {found.state}, not in doubt; nothing was decided"
+        raise NotInDoubtError(message, details={"effect": effect_id, "state": found.state.value})
+    draft.record(
         "effect.resolved",
-        world=effect.world,
+        world=found.world,
         facts={"happened": happened, "reason": reason, "via": via},
         personal={} if result is NO_RESULT else {RESULT: to_typed(result, "result")},
         actor=by,
-        corrects=effect.corrects if happened else None,
-        operation=effect.operation,
-        scope=effect.scope,
-        key=effect.key,
+        corrects=found.corrects if happened else None,
+        operation=found.operation,
+        scope=found.scope,
+        key=found.key,
         effect=effect_id,
-        attempt=effect.attempt,
-        incident=effect.incident,
+        attempt=found.attempt,
+        incident=found.incident,
     )
     draft.release(effect_id)
     return effect_in(draft, effect_id)
+
+
+def _looked_at(effect: str | Effect, version: int | None) -> tuple[str, int | None]:
+    """Return the id of what is decided, and the version of it that was looked at."""
+    if not isinstance(effect, Effect):
+        return effect, version
+    if version not in (None, effect.version):
+        raise InvalidInputError.about(
+            "version", version, f"leave it out: the effect given is version {effect.version}"
+        )
+    return effect.id, effect.version
 
 
 def _check_version(effect: Effect, version: object) -> None:

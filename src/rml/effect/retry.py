@@ -32,6 +32,7 @@ from rml.effect.errors import DefinitionError, InDoubtError
 from rml.error import MissingExtraError, RmlError
 from rml.incident.signals.marks import incident_of
 from rml.tag import shown
+from rml.verdict import happened_of
 from rml.world import Action, World
 
 P = ParamSpec("P")
@@ -133,8 +134,11 @@ class Retry:
 
             @functools.wraps(function)
             async def retried_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                tries = Tries()
+
                 async def attempt() -> Any:
-                    return await function(*args, **kwargs)
+                    with tries.noted():
+                        return await function(*args, **kwargs)
 
                 with _doubt_told():
                     return await self._retrying(name(attempt))()
@@ -144,8 +148,11 @@ class Retry:
 
         @functools.wraps(function)
         def retried(*args: P.args, **kwargs: P.kwargs) -> R:
+            tries = Tries()
+
             def attempt() -> R:
-                return function(*args, **kwargs)
+                with tries.noted():
+                    return function(*args, **kwargs)
 
             with _doubt_told():
                 again: Callable[[], R] = self._retrying(name(attempt))
@@ -209,6 +216,25 @@ class Retry:
                 "a block is retried only if it has no effect of its own: if it reads, or calls "
                 "protected handlers alone, declare rml.retry(effect=False)"
             )
+
+
+@attrs.define
+class Tries:
+    """Whether all attempts of one call so far certainly did nothing.
+
+    A handler around the call is told by it that the last failure speaks for all of them.
+    """
+
+    did_nothing: bool = True
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Surround an attempt; its failure is judged before its repeater is in the traceback."""
+        try:
+            yield
+        except BaseException as error:
+            self.did_nothing = self.did_nothing and happened_of(error) is False
+            raise
 
 
 def _mark(function: object) -> None:

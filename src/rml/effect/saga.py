@@ -29,7 +29,7 @@ from rml.effect.definition import PROTECTED, define, options_of, protected_by, s
 from rml.effect.errors import DefinitionError, InFlightError
 from rml.effect.operation import LEASE_SECONDS, Operation, ask, promise
 from rml.effect.request import Arguments, binder
-from rml.effect.saga_records import is_inside
+from rml.effect.saga_body import is_inside
 from rml.effect.saga_run import Definition, Given, Run
 from rml.effect.saga_script import conduct, conduct_async, script
 from rml.effect.saga_state import PREFIX, Saga, SagaState, fold_saga
@@ -73,7 +73,9 @@ def saga(
     An RML3 error ends the saga as history, and nothing is undone by itself. After any other error,
     a doubt among them, the saga is still running: the next call with the key goes on, and so does
     :func:`rml.resume_sagas`. The function is run from its beginning then; steps that are done are
-    not. So it should have no effect of its own, and come to the same calls again.
+    not. So it should have no effect of its own, and come to the same calls again. One that returns
+    without a step that an earlier run began, whose code has changed or which took another way, is
+    undone as a whole, unless there is nothing to undo of that step.
 
     Args:
         operation: the saga's name, such as ``trip.book``.
@@ -86,7 +88,8 @@ def saga(
         facts: as for ``@rml.idempotent``. All arguments are recorded erasably.
         timeout: seconds after which a saga that has not ended is compensated by the next call or
             resumption, instead of going on; ``None`` for never.
-        lease: seconds after the beginning of its latest step for which it is not resumed.
+        lease: seconds after which it is resumed should the process be lost that carries it out;
+            renewed while that lives.
         ledger: the ledger to record in, if not the configured one. Its steps must record there too.
 
     Raises:

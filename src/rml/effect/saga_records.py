@@ -1,25 +1,21 @@
-"""What a saga records, each in one commit: its start, its steps, its turn, its end.
+"""What a saga records, each in one commit: its start, its turn, its end.
 
 Who carries a saga out holds its lease, so that nobody resumes it meanwhile. The lease is good
 manners, and safety does not rest on it: a step's own intent keeps it from being done twice, and a
-step joins its saga in the commit of that intent, which is refused once the saga has turned back.
+step joins its saga (:mod:`rml.effect.saga_body`) in the commit of that intent, which is refused
+once the saga has turned back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Collection, Sequence
 from typing import Any
-
-import attrs
 
 from rml.clock import parse_utc
 from rml.effect.decide import summary_of
 from rml.effect.doubt import CODE_IN_DOUBT, NOBODY, look, record_doubt
 from rml.effect.errors import (
     CompensationFailedError,
-    DefinitionError,
     EffectFailedError,
     FingerprintMismatchError,
     InFlightError,
@@ -28,15 +24,15 @@ from rml.effect.errors import (
 from rml.effect.operation import Outcome, Promise
 from rml.effect.saga_state import (
     ARGUMENTS,
-    COMPENSATOR,
     ELAPSED,
     STATE,
-    STEP,
     End,
     Saga,
     SagaState,
+    SagaStep,
     decide,
     fold_saga,
+    unfinished,
 )
 from rml.effect.state import ERROR, FAILURE, NO_RESULT, REQUEST, RESULT, Effect, EffectState
 from rml.error import InvalidInputError, RmlError
@@ -71,7 +67,7 @@ def take(
     if saga is not None:
         check_request(saga, promised)
         return take_over(draft, saga_id, lease)
-    started = draft.append(
+    started = draft.record(
         "saga.started",
         world=World.RML2,
         facts=promised.facts,
@@ -127,94 +123,6 @@ def leave(draft: Draft, saga_id: str) -> None:
         draft.grant(saga_id, 1, held.owner, 0)
 
 
-@attrs.frozen
-class Body:
-    """The running body of a saga: what happens right inside it is one of its steps.
-
-    ``depth`` is the number of handlers around the body; an effect inside a step's own handler has
-    more of them around it, and belongs to that step.
-    """
-
-    saga: str
-    name: str
-    compensators: Mapping[str, str | None]
-    lease: float
-    depth: int
-
-    def member(self, operation: str) -> Member:
-        """Return how an effect of this operation joins.
-
-        Raises:
-            DefinitionError: the saga does not say what undoes it.
-        """
-        if operation not in self.compensators:
-            raise DefinitionError(
-                f"saga {self.name!r} does not say what undoes {operation!r}: name the handler in "
-                "steps=, with its compensator, or with None if there is nothing to undo"
-            )
-        return Member(self.saga, self.compensators[operation], self.lease)
-
-
-@attrs.frozen
-class Member:
-    """How one effect joins its saga, in the commit of its intent."""
-
-    saga: str
-    compensator: str | None
-    lease: float
-
-    def join(self, draft: Draft, effect: str) -> None:
-        """Record that an effect is a step, and renew the saga's lease.
-
-        Raises:
-            RmlError: the saga has turned back, with what it failed with; or it has ended, or is
-                in another ledger. The intent is not recorded either.
-        """
-        entries = draft.of_effect(self.saga)
-        saga = fold_saga(entries)
-        if saga is None:
-            message = "a step records in another ledger than its saga; give both the same one"
-            raise InvalidInputError(message)
-        if saga.state is not SagaState.RUNNING:
-            raise failure_of(saga)
-        steps = [entry.facts[STEP] for entry in entries if entry.kind == "saga.step"]
-        if effect not in steps:
-            undo = {} if self.compensator is None else {COMPENSATOR: self.compensator}
-            draft.append(
-                "saga.step", world=World.RML2, facts={STEP: effect, **undo}, **_header_of(saga)
-            )
-        held = draft.lease(self.saga)
-        if held is not None:
-            draft.grant(self.saga, 1, held.owner, self.lease)
-
-
-_body: ContextVar[Body | None] = ContextVar("rml_saga", default=None)
-
-
-@contextmanager
-def inside(body: Body) -> Iterator[None]:
-    """Take what happens in this context as steps of a saga."""
-    token = _body.set(body)
-    try:
-        yield
-    finally:
-        _body.reset(token)
-
-
-def is_inside() -> bool:
-    """Say whether this code runs in a saga's body, however deep."""
-    return _body.get() is not None
-
-
-def membership(operation: str, depth: int) -> Member | None:
-    """Return how an effect that begins here joins a saga, if it does; as :meth:`Body.member`.
-
-    ``depth`` is the number of handlers that are running around it.
-    """
-    body = _body.get()
-    return None if body is None or body.depth != depth else body.member(operation)
-
-
 # ------------------------------------------------------------------------------------ the way back
 
 
@@ -223,12 +131,12 @@ def turn(draft: Draft, saga_id: str, error: RmlError) -> tuple[Saga, bool]:
     saga = _known(draft, saga_id)
     if saga.state is not SagaState.RUNNING:
         return saga, False
-    draft.append(
+    draft.record(
         "saga.failed",
         world=World.RML2,
         facts={ERROR: summary_of(error)},
         personal={FAILURE: error.to_dict()},
-        **_header_of(saga),
+        **header_of(saga),
     )
     return _known(draft, saga_id), True
 
@@ -243,7 +151,7 @@ def record_unknown(draft: Draft, effect_id: str) -> Escalation | None:
     if effect.state is not EffectState.RETRYING:
         return record_doubt(draft, effect_id)[1]
     escalation = open_or_join(draft, _given_up(effect))
-    draft.append(
+    draft.record(
         "effect.in_doubt",
         world=World.RML3,
         facts={"why": "its saga turned back before a retry could tell"},
@@ -307,15 +215,36 @@ def _not_undone(saga: Saga, ending: End) -> CompensationFailedError:
 # ------------------------------------------------------------------------------------------ the end
 
 
-def succeed(draft: Draft, saga_id: str, outcome: Outcome) -> Saga:
-    """Record that the body returned, unless the saga has ended or turned back meanwhile."""
-    saga = _known(draft, saga_id)
+def succeed(
+    draft: Draft, saga_id: str, outcome: Outcome, reached: Collection[str]
+) -> tuple[Saga, bool]:
+    """Record that the body returned, unless the saga has ended or turned back meanwhile.
+
+    An earlier run may have begun a step that this one has not ``reached``: the code has changed, or
+    has taken another branch. What happened there would be part of nothing, so the saga turns back
+    instead, and the second of what is returned says so.
+    """
+    saga = fold_saga(draft.of_effect(saga_id), lambda effect: look(draft, effect))
+    assert saga is not None, "it was taken before"
     if saga.state is not SagaState.RUNNING:
-        return saga
+        return saga, False
+    left_out = [step for step in unfinished(saga) if step.effect.id not in reached]
+    if left_out:
+        return turn(draft, saga_id, _left_out(saga, left_out))
     facts = {STATE: SagaState.DONE.value}
     if outcome.why_no_value is not None:
-        return _end(draft, saga, {**facts, NO_RESULT: outcome.why_no_value})
-    return _end(draft, saga, facts, personal={RESULT: outcome.value})
+        return _end(draft, saga, {**facts, NO_RESULT: outcome.why_no_value}), False
+    return _end(draft, saga, facts, personal={RESULT: outcome.value}), False
+
+
+def _left_out(saga: Saga, steps: Sequence[SagaStep]) -> EffectFailedError:
+    names = ", ".join(f"{step.effect.operation} ({step.effect.id})" for step in steps)
+    return EffectFailedError(
+        f"saga {saga.operation!r} for key {saga.key!r} returned without {names}, which an earlier "
+        "run of it began: its code has changed or took another way; the whole saga is undone",
+        details={"saga": saga.id, "key": saga.key, "steps": [s.effect.id for s in steps]},
+        action=Action.START_COMPENSATION,
+    )
 
 
 def become_history(
@@ -345,13 +274,13 @@ def _end(
     personal: dict[str, Any] | None = None,
     incident: str | None = None,
 ) -> Saga:
-    draft.append(
+    draft.record(
         "saga.ended",
         world=World.RML2 if incident is None else World.RML3,
         facts=facts,
         personal=personal,
         incident=incident,
-        **_header_of(saga),
+        **header_of(saga),
     )
     draft.release(saga.id)
     return _known(draft, saga.id)
@@ -382,7 +311,8 @@ def unavailable(saga: Saga) -> ResultUnavailableError:
     )
 
 
-def _header_of(saga: Saga) -> dict[str, Any]:
+def header_of(saga: Saga) -> dict[str, Any]:
+    """Return the header fields that every entry of a saga has."""
     return _header(saga.operation, saga.scope, saga.key, saga.id)
 
 

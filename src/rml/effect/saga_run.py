@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -17,13 +19,13 @@ from rml.config import use
 from rml.effect.call import Call, attempts, refuse_unawaited
 from rml.effect.decide import DONE, Replay
 from rml.effect.errors import DefinitionError, EffectFailedError
+from rml.effect.heartbeat import Beat, running
 from rml.effect.operation import Operation, Outcome, Promise
+from rml.effect.saga_body import Body, inside
 from rml.effect.saga_records import (
-    Body,
     become_history,
     check_request,
     conclude,
-    inside,
     leave,
     record_unknown,
     succeed,
@@ -39,6 +41,7 @@ from rml.error import RmlError
 from rml.incident.signals.escalation import signal_of
 from rml.incident.signals.hook import Escalation
 from rml.incident.signals.marks import mark_recorded
+from rml.ledger.draft import Draft
 from rml.ledger.errors import LimitError
 from rml.ledger.ledger import Ledger
 from rml.world import Action
@@ -74,7 +77,7 @@ class Definition:
         undo: the compensators, by their own names.
         classes: the classes that its arguments may be made of.
         timeout: seconds after which it turns back instead of going on.
-        lease: seconds for which nobody resumes it after its latest step began.
+        lease: seconds after which somebody resumes it, should who carries it out be lost.
     """
 
     operation: Operation
@@ -101,7 +104,9 @@ class Given:
 class Run:
     """One call of a saga, or one resumption, and what it does to the ledger.
 
-    ``given`` is ``None`` where the body is not to be called any more.
+    ``given`` is ``None`` where the body is not to be called any more. ``reached`` are the effects
+    that the body has asked for in this call, whoever carried them out; ``owner`` is the lease's,
+    and ``beat`` is what keeps it.
     """
 
     definition: Definition
@@ -110,6 +115,9 @@ class Run:
     given: Given | None
     turned_at: float | None = None
     trouble: str | None = None
+    owner: str | None = None
+    beat: Beat | None = None
+    reached: set[str] = attrs.Factory(set)
 
     @property
     def forwards(self) -> Given:
@@ -130,29 +138,57 @@ class Run:
     def take(self) -> Saga:
         """Start it, or take it over."""
         given, lease = self.given, self.definition.lease
-        if given is None:
-            return self.ledger.write(lambda draft: take_over(draft, self.id, lease))
-        return self.ledger.write(lambda d: take(d, self.id, given.promised, given.typed, lease))
+
+        def work(draft: Draft) -> Saga:
+            if given is None:
+                saga = take_over(draft, self.id, lease)
+            else:
+                saga = take(draft, self.id, given.promised, given.typed, lease)
+            held = draft.lease(self.id)
+            self.owner = None if held is None else held.owner
+            return saga
+
+        return self.ledger.write(work)
+
+    def keep_lease(self) -> None:
+        """Keep its lease while the thread or the event loop lives that carries it out, here."""
+        if self.owner is None:
+            return
+        is_alive = threading.current_thread().is_alive
+        if inspect.iscoroutinefunction(self.definition.function):
+            is_alive = importlib.import_module("asyncio").get_running_loop().is_running
+        lease = self.definition.lease
+        self.beat = running.start(self.ledger, self.id, self.owner, lease, is_alive)
+
+    def let_lease_end(self) -> None:
+        """Keep its lease no longer."""
+        if self.beat is not None and running.holds(self.beat):
+            running.end(self.id, self.beat.owner)
 
     def leave(self) -> None:
-        """Let go of it; should that fail, the lease ends by itself."""
+        """Let go of it, unless somebody may have taken it over; else the lease ends by itself."""
+        if self.beat is not None and not running.holds(self.beat):
+            return
         with suppress(RmlError):
             self.ledger.write(lambda draft: leave(draft, self.id))
 
     def succeed(self, value: Any) -> Saga:
-        """Record that the body returned."""
+        """Record that the body returned; or that it failed, having left out what had happened."""
         outcome = self.forwards.call.value_outcome(value)
         try:
-            return self.ledger.write(lambda draft: succeed(draft, self.id, outcome))
+            return self._noting_turn(lambda d: succeed(d, self.id, outcome, self.reached))
         except (EncodingError, LimitError) as error:
             why = f"its result could not be recorded: {error.code}"
             without = Outcome(DONE, why_no_value=why)  # it is done all the same
-            return self.ledger.write(lambda draft: succeed(draft, self.id, without))
+            return self._noting_turn(lambda d: succeed(d, self.id, without, self.reached))
 
     def turn(self, error: RmlError) -> Saga:
         """Record that it failed."""
-        saga, is_news = self.ledger.write(lambda draft: turn(draft, self.id, error))
-        self.turned_at = self.ledger.clock.monotonic() if is_news else None
+        return self._noting_turn(lambda draft: turn(draft, self.id, error))
+
+    def _noting_turn(self, work: Callable[[Draft], tuple[Saga, bool]]) -> Saga:
+        saga, is_turned = self.ledger.write(work)
+        self.turned_at = self.ledger.clock.monotonic() if is_turned else None
         return saga
 
     def become_history(self, error: Exception) -> tuple[Saga, Escalation | None]:
@@ -244,6 +280,7 @@ class Run:
             compensators=self.definition.compensators,
             lease=self.definition.lease,
             depth=len(attempts.get()),
+            reached=self.reached,
         )
         stack = ExitStack()
         stack.enter_context(use(ledger=self.ledger))

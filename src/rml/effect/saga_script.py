@@ -48,18 +48,22 @@ def script(run: Run) -> Script:
     known: Saga | None = yield Work(run.look)
     if known is not None and known.state is SagaState.DONE:
         return run.replay(known)
-    saga: Saga = yield Work(run.take)
-    if saga.state is SagaState.DONE:
-        return run.replay(saga)
-    if saga.state not in {SagaState.RUNNING, SagaState.COMPENSATING}:
-        raise _refused(saga)
     try:
+        saga: Saga = yield Work(run.take)
+        if saga.state is SagaState.DONE:
+            return run.replay(saga)
+        if saga.state not in {SagaState.RUNNING, SagaState.COMPENSATING}:
+            raise _refused(saga)
+        run.keep_lease()
         return (yield from _carry_out(run, saga))
     except GeneratorExit:  # thrown away: nothing can be done any more; the lease ends by itself
         raise
     except BaseException:
-        yield Work(run.leave)
+        if run.owner is not None:
+            yield Work(run.leave)
         raise
+    finally:
+        run.let_lease_end()
 
 
 def _carry_out(run: Run, saga: Saga) -> Script:
@@ -201,9 +205,8 @@ async def _done(work: Work) -> Any:
     if work.where is Where.HERE:
         return await work.call()
     threads = importlib.import_module("rml.threads")
-    if work.where is Where.STORE:
-        return await threads.run(work.call)
-    cancelled, value, trouble = await threads.outcome(threads.apart(work.call))
+    start = threads.begin if work.where is Where.STORE else threads.apart
+    cancelled, value, trouble = await threads.outcome(start(work.call))
     if cancelled is not None:
         raise cancelled
     if trouble is not None:

@@ -263,6 +263,11 @@ _NOTHING_HAPPENED: Final = (EffectState.NOT_DONE, EffectState.FAILED)
 _UNKNOWN: Final = (EffectState.IN_DOUBT, EffectState.IN_FLIGHT)
 
 
+def unfinished(saga: Saga) -> list[SagaStep]:
+    """Return the steps that have something to be undone, as far as anybody knows."""
+    return [step for step in saga.steps if _open_end(step) is not None]
+
+
 def _open_end(step: SagaStep) -> Effect | None:
     """Return the effect by which a step is still open: itself, or what undoes it; ``None`` if not.
 

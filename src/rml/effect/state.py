@@ -108,7 +108,7 @@ class Effect:
         return row_of(own, self.facts)
 
 
-_read: Final = json.JSONDecoder().decode
+_read: Final = json.JSONDecoder().raw_decode
 
 
 def effect_id(operation: str, scope: object, key: object) -> str:
@@ -140,7 +140,7 @@ def replayed(
     """
     if newest is None or newest[0] != "effect.done" or newest[1] is None:
         return None
-    kept = _read(newest[1].decode())
+    kept, _ = _read(newest[1].decode())
     if RESULT not in kept or REQUEST not in kept or not matches(kept[REQUEST][1]):
         return None
     return (kept[RESULT][1],)
@@ -159,16 +159,19 @@ def lease_due(entry: Entry | Step, before: tuple[int, str] | None) -> tuple[int,
     """Return the attempt and the owner of the lease that an effect has after one of its entries.
 
     ``before`` is the same before the entry. What has ended has no lease; a doubt has one that
-    nobody owns. A saga has one from its start to its end.
+    nobody owns, and so has what waits for a retry: both are found by it. A saga has one from its
+    start to its end.
     """
     if entry.kind in {"effect.intent", "saga.started"}:
         return entry.attempt or 1, entry.id
-    if entry.kind == "effect.in_doubt":
+    if entry.kind in UNOWNED:
         return entry.attempt or 1, ""
     return None if entry.kind in _STATES or entry.kind in _SETTLED else before
 
 
 _SETTLED: Final = frozenset({"effect.resolved", "saga.ended"})
+# What leaves a lease that nobody owns: nobody carries it out, and it has not ended.
+UNOWNED: Final = frozenset({"effect.in_doubt", "effect.retrying"})
 
 
 def told(entries: Sequence[Entry]) -> Effect | None:
@@ -203,12 +206,13 @@ def is_forgotten(effect: Effect, now: datetime, retention: float) -> bool:
     Args:
         effect: where it stands.
         now: the ledger's time.
-        retention: how long the other side keeps a key, in seconds from when it first saw it.
+        retention: how long the other side keeps a key, in seconds from when it first saw it. A
+            clock that is further back than that cannot tell.
     """
     since = effect.retrying_since
     if effect.state is not EffectState.RETRYING or since is None:
         return False
-    return (now - since).total_seconds() >= retention
+    return abs((now - since).total_seconds()) >= retention
 
 
 def _begin(entry: Entry, before: Effect | None) -> Effect:

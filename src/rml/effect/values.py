@@ -235,7 +235,10 @@ def from_typed(data: Any, classes: Mapping[str, type] = types.MappingProxyType({
     if not isinstance(data, dict):
         return data
     if _MARK not in data:
-        return {key: from_typed(item, classes) for key, item in data.items()}
+        return {
+            key: item if type(item) in _PLAIN else from_typed(item, classes)
+            for key, item in data.items()
+        }
     word: Any = data[_MARK]
     value: Any = data.get(_VALUE)
     try:

@@ -26,7 +26,7 @@ from rml.export.belonging import CORRECTS, EFFECT, ENTRY, INCIDENT, KIND, Find, 
 from rml.export.pages import CASEFILE, FORMAT, MANIFEST, README, pages
 from rml.files import as_path
 from rml.ledger.argument import flag, listed
-from rml.ledger.draft import PERSONAL_BYTES_MAX
+from rml.ledger.content import PERSONAL_BYTES_MAX
 from rml.ledger.entry import ENTRY_BYTES_MAX, Entry, check_text, flaw_of
 from rml.ledger.errors import LimitError, ProofError, SignatureError, UnknownIdError
 from rml.ledger.exports.disclosure import Disclosure

@@ -12,18 +12,17 @@ from datetime import datetime
 
 import attrs
 
-from rml.incident import kinds, registry, rule, step
+from rml.incident import kinds, registry, rule, step, step_rule
 from rml.incident.command.command import CaseCommand
 from rml.incident.command.role import Role, Work
 from rml.incident.evidence.answers import CaseAnswers
 from rml.incident.evidence.evidence import CaseEvidence
 from rml.incident.finishing import CaseFinishing
 from rml.incident.gate import Barrier
-from rml.incident.levers.containment_proof import before_correction
-from rml.incident.recording import Step
 from rml.incident.rule import Look
 from rml.incident.severity import Priority, Sev
-from rml.ledger.draft import Receipt, as_world
+from rml.ledger.content import as_world
+from rml.ledger.draft import Receipt
 from rml.world import World
 
 
@@ -64,9 +63,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         """
         facts = step.detected(detail, detected_by)
         actor = None if by is None else step.named("by", by)
-        return self._record(
-            Step(kind=kinds.DETECTED, facts=facts, world=as_world(world), actor=actor, at=at)
-        )
+        return self._record(kinds.DETECTED, facts, world=as_world(world), actor=actor, at=at)
 
     def contain(
         self,
@@ -100,24 +97,20 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
 
         def bars(look: Look) -> Iterator[Barrier]:
             yield from rule.since_detection(look, at)
-            yield from rule.check_lever(look, facts["lever"])
+            yield from step_rule.check_lever(look, facts["lever"])
             yield from registry.check_rollback(look, facts["lever"])
-            yield from before_correction(look.draft, self.id, facts["lever"])
+            yield from step_rule.before_correction(look, facts)
 
         return self._record(
-            Step(
-                kind=kinds.CONTAINED,
-                facts=facts,
-                world=as_world(world),
-                actor=name,
-                at=at,
-                override=override,
-                bars=bars,
-                more=lambda look: registry.rolled_back_to(look, facts["lever"]),
-                refused=lambda look, error: registry.raise_severity(
-                    look, error.details["rules"], name
-                ),
-            )
+            kinds.CONTAINED,
+            facts,
+            world=as_world(world),
+            actor=name,
+            at=at,
+            override=override,
+            bars=bars,
+            more=lambda look: registry.rolled_back_to(look, facts["lever"]),
+            refused=lambda look, error: registry.raise_severity(look, error.details["rules"], name),
         )
 
     def understand(
@@ -162,7 +155,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             query: how it was counted, so that it can be counted again.
             root_cause: why it happened, once somebody knows.
             started_at: when it began, as far as is known.
-            evidence: what shows that it is less bad than was said before.
+            evidence: what shows that it is less bad, or less of it, than was said before.
             criteria: why it is an incident: ``slo-or-sla-violated``, ``unavailable-or-slow``,
                 ``security``, ``business-critical-degraded``, ``unknown-impact``, ``other:...``.
             world: the world that was found to be affected.
@@ -172,8 +165,8 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
 
         Raises:
             UnknownIdError: an id in ``harmed`` is not in this ledger.
-            StepRefusedError: the severity is lowered without evidence, or the role of ``by``
-                leaves investigating to others.
+            StepRefusedError: severity, priority, or a count or estimate is lowered without
+                evidence, or the role of ``by`` leaves investigating to others.
         """
         counts = {
             "users": users,
@@ -199,19 +192,17 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             rule.check_known(look.draft, facts.get("harmed", ()))
             rule.check_start(look, started_at)
             yield from rule.since_detection(look, at)
-            yield from rule.check_assessment(look, facts)
+            yield from step_rule.check_assessment(look, facts)
             yield from rule.under_hat(look, name, Work.INVESTIGATE, role)
 
         return self._record(
-            Step(
-                kind=kinds.UNDERSTOOD,
-                facts=facts,
-                world=as_world(world),
-                actor=name,
-                at=at,
-                override=override,
-                bars=bars,
-            )
+            kinds.UNDERSTOOD,
+            facts,
+            world=as_world(world),
+            actor=name,
+            at=at,
+            override=override,
+            bars=bars,
         )
 
     def decide(
@@ -256,22 +247,20 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         actor = None if by is None else step.named("by", by)
 
         def bars(look: Look) -> Iterator[Barrier]:
-            yield from rule.check_decision(look, facts, reached, amends)
+            yield from step_rule.check_decision(look, facts, reached, amends)
             yield from rule.in_order(look, kinds.DECIDED, reached)
             yield from rule.since_detection(look, at)
             yield from rule.deciding(look, facts, actor, role)
 
         return self._record(
-            Step(
-                kind=kinds.DECIDED,
-                facts=facts,
-                world=as_world(world),
-                actor=actor,
-                at=at,
-                override=override,
-                corrects=amends,
-                bars=bars,
-            )
+            kinds.DECIDED,
+            facts,
+            world=as_world(world),
+            actor=actor,
+            at=at,
+            override=override,
+            corrects=amends,
+            bars=bars,
         )
 
     def act(
@@ -316,22 +305,20 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
 
         def bars(look: Look) -> Iterator[Barrier]:
             rule.check_known(look.draft, facts.get("corrections", ()))
-            yield from rule.check_action(look, reached)
-            yield from before_correction(look.draft, self.id, facts["type"])
+            yield from step_rule.check_action(look, reached)
+            yield from step_rule.before_correction(look, facts)
             yield from rule.since_detection(look, at)
             if is_said or role is not None:
                 yield from rule.under_hat(look, name, Work.COMMUNICATE, role)
 
         return self._record(
-            Step(
-                kind=kinds.ACTED,
-                facts=facts,
-                world=as_world(world),
-                actor=name,
-                at=at,
-                override=override,
-                bars=bars,
-            )
+            kinds.ACTED,
+            facts,
+            world=as_world(world),
+            actor=name,
+            at=at,
+            override=override,
+            bars=bars,
         )
 
     def learn(
@@ -368,18 +355,16 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         facts = step.learned(changes, unchanged, **lists)
 
         def bars(look: Look) -> Iterator[Barrier]:
-            rule.check_lessons(look, facts)
+            step_rule.check_lessons(look, facts)
             yield from rule.in_order(look, kinds.LEARNED, World.RML2)
             yield from rule.since_detection(look, at)
 
         return self._record(
-            Step(
-                kind=kinds.LEARNED,
-                facts=facts,
-                world=World.RML2,
-                actor=step.named("by", by),
-                at=at,
-                override=override,
-                bars=bars,
-            )
+            kinds.LEARNED,
+            facts,
+            world=World.RML2,
+            actor=step.named("by", by),
+            at=at,
+            override=override,
+            bars=bars,
         )

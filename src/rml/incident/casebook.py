@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from rml.config import current_ledger
@@ -16,6 +17,7 @@ from rml.incident.pages import standing
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.projection import Projection
 from rml.incident.reading import unknown_incident
+from rml.incident.recording import Kept
 from rml.incident.trail import Trail, trail_of
 from rml.ledger.draft import Receipt
 from rml.ledger.ledger import Ledger
@@ -23,6 +25,8 @@ from rml.ledger.queries.rows import Rows
 from rml.tag import shown
 from rml.world import World
 
+# Of how many cases a book remembers what it has read, so that the next look reads only the rest.
+CASES_KEPT_MAX: Final = 8
 # What a prompt shows of a long book.
 CASES_SHOWN_MAX: Final = 10
 
@@ -51,9 +55,10 @@ class Casebook:
             raise InvalidInputError(message)
         self.ledger: Ledger = current_ledger(ledger)
         self.calendar: WorkCalendar = calendar_of_environment() if calendar is None else calendar
+        self._kept = lru_cache(maxsize=CASES_KEPT_MAX)(lambda _: Kept())
 
     def _case(self, incident: str | None) -> Case:
-        return Case(self.ledger, incident or "", self.calendar)
+        return Case(self.ledger, incident or "", self.calendar, self._kept(incident))
 
     def __getitem__(self, incident: str) -> Case:
         """Return the case of an incident.
@@ -129,7 +134,9 @@ class Casebook:
         """
         opened = self.ledger.entries(kind=kinds.OPENED, since=since, until=until)
         reads = (self._case(entry.incident).read() for entry in opened)
-        return metrics.over(metrics.measured(read.entries, severity_of(read)) for read in reads)
+        return metrics.over(
+            metrics.measured(read.entries, severity_of(read), self.calendar) for read in reads
+        )
 
     def known_good(self, artifact: str, *, by: str) -> Receipt:
         """Register what a service can be rolled back to; the one registered last is meant.
@@ -154,10 +161,37 @@ class Casebook:
         facts = {"migration": step.named("name", name), "reversible": given}
         return self._register(registry.MIGRATION, facts, by)
 
+    def runbook(
+        self,
+        symptom: str,
+        link: str,
+        *,
+        pull: Sequence[str],
+        skip: Mapping[str, str] | None = None,
+        by: str,
+    ) -> Receipt:
+        """Register the runbook for a symptom; :meth:`Case.triage` finds it by that.
+
+        Args:
+            symptom: its name, such as ``model_provider_outage``.
+            link: where the runbook is: a path or link.
+            pull: the levers that it pulls, in their order.
+            skip: the levers that it leaves out, each with the reason, which passes the rule that
+                gentler levers come first.
+            by: who has written it, or tried it.
+
+        Raises:
+            InvalidInputError: a lever is not known, or is to be pulled and skipped; or a gentler
+                one than the last that is pulled is neither.
+        """
+        return self._register(
+            registry.RUNBOOK, registry.runbook_facts(symptom, link, pull, skip), by
+        )
+
     def _register(self, kind: str, facts: dict[str, Any], by: str) -> Receipt:
         actor = step.named("by", by)
         return self.ledger.write(
-            lambda draft: draft.append(kind, world=World.RML2, facts=facts, actor=actor)
+            lambda draft: draft.record(kind, world=World.RML2, facts=facts, actor=actor)
         )
 
     def trail(self, correlation: str) -> Trail:

@@ -19,12 +19,16 @@ from rml.incident.command.communication import first_told
 from rml.incident.command.postmortem import postmortem_due
 from rml.incident.command.role_rule import by_commander
 from rml.incident.command.workdays import WorkCalendar
-from rml.incident.gate import Barrier, barriers, is_history, unconfirmed
+from rml.incident.gate import Barrier, barriers, unconfirmed
+from rml.incident.levers.containment_proof import still_pulled
+from rml.incident.levers.lever import named
+from rml.incident.making_good import AMOUNT, Owed, owed
 from rml.incident.pages.casefile import CaseStatus, can_move
 from rml.incident.pages.casefile_yaml import time_text
-from rml.incident.rule import Look, closed_now, refusal, since_detection
+from rml.incident.rule import Look, since_detection
 from rml.incident.step import undecided_roles
-from rml.ledger.draft import Draft, Receipt
+from rml.ledger.draft import Draft
+from rml.ledger.entry import Entry
 from rml.ledger.errors import UnknownIdError
 from rml.tag import shown
 from rml.world import World
@@ -32,7 +36,7 @@ from rml.world import World
 
 def check_move(look: Look, to: CaseStatus) -> Iterator[Barrier]:
     """Yield why the status does not lead there."""
-    status = look.read.file.status
+    status = look.read.status
     if not can_move(status, to):
         ways = " or ".join(s for s in CaseStatus if can_move(status, s))
         text = f"it is {status}, which leads to {ways}, not to {to}"
@@ -41,28 +45,21 @@ def check_move(look: Look, to: CaseStatus) -> Iterator[Barrier]:
         yield from unconfirmed(look.read, "resolution")
 
 
-def downscope_facts(look: Look, to: World, reason: str, evidence: str) -> dict[str, Any]:
-    """Return the facts of a downscope: from where, to where, why, and who has heard more.
-
-    Raises:
-        StepRefusedError: it does not reach less far than the case does.
-    """
-    world, gray = look.read.file.rml_world, look.read.is_gray
-    if to >= world and not (gray and to is world):
+def check_narrower(look: Look, to: World) -> Iterator[Barrier]:
+    """Yield why it cannot be scoped down to a world."""
+    world = look.read.world
+    if to >= world and not (look.read.is_gray and to is world):
         text = (
             f"it is {world} and cannot be scoped down to {to}; "
             "only a new signal, such as rml.escalate, widens it"
         )
-        raise refusal(
-            look.incident, [Barrier("narrower", text, overridable=False)], overridable=False
-        )
-    return {
-        "from": "gray" if gray else world.value,
-        "to": to.value,
-        "reason": reason,
-        "evidence": evidence,
-        "told": sorted(first_told(look.entries)),
-    }
+        yield Barrier("narrower", text, overridable=False)
+
+
+def downscoped_from(look: Look) -> dict[str, Any]:
+    """Return what the case itself tells of a downscope: from where, and who has heard."""
+    from_ = "gray" if look.read.is_gray else look.read.world.value
+    return {"from": from_, "told": sorted(first_told(look.entries))}
 
 
 def check_all_clear(look: Look, actor: str) -> Iterator[Barrier]:
@@ -79,9 +76,28 @@ def check_all_clear(look: Look, actor: str) -> Iterator[Barrier]:
 def closing_barriers(look: Look, actor: str, calendar: WorkCalendar) -> Iterator[Barrier]:
     """Yield all that bars closing the case now."""
     effects = _known_effects(look.draft, look.read.effects)
-    owed = postmortem_due(look.entries, calendar, look.draft.now)
-    yield from barriers(look.read, effects, _uncorrected(look), owed)
+    due = postmortem_due(look.entries, calendar, look.draft.now)
+    yield from barriers(look.read, effects, _harm(look), due)
     yield from by_commander(look, actor, "closes the case")
+
+
+def check_lift(look: Look, mitigation: Entry, at: datetime | None) -> Iterator[Barrier]:
+    """Yield why a containment cannot be lifted: its lever is pulled, or it was lifted before."""
+    lever = still_pulled(look.draft, mitigation)
+    if lever is not None:
+        text = (
+            f"the lever of {named(lever.target)} is still pulled: release it, which lifts this, "
+            "with rml.Levers().release(...) or rml lever release"
+        )
+        yield Barrier("lever-released", text, overridable=False)
+    for entry in look.of(kinds.LIFTED):
+        if entry.facts["mitigation"] == mitigation.id:
+            text = f"{entry.actor} recorded at {time_text(entry.at)} that it is lifted"
+            yield Barrier("lifted-once", text, overridable=False)
+    if at is not None and at < mitigation.recorded_at:
+        told = time_text(mitigation.recorded_at)
+        text = f"at is {time_text(at)}, before the containment was recorded at {told}"
+        yield Barrier("after-detection", text, overridable=False)
 
 
 def check_postmortem(
@@ -89,7 +105,7 @@ def check_postmortem(
 ) -> Iterator[Barrier]:
     """Yield who of those who decide about history was not there, and is not excused."""
     away = undecided_roles(facts, "attended")
-    if away and look.read.file.rml_world is World.RML3:
+    if away and look.read.world is World.RML3:
         yield Barrier(
             "attendance",
             "legal, business and sre attend the postmortem of an RML3 case: name who was there "
@@ -129,26 +145,29 @@ def _known_effects(draft: Draft, ids: Iterable[str]) -> Iterator[Effect]:
             yield effect_in(draft, one)
 
 
-def _uncorrected(look: Look) -> Iterator[str]:
+def _harm(look: Look) -> Iterator[Owed]:
+    """Yield what is still owed for what went wrong, as the commit sees it."""
     looked = look.draft.corrections()
-    for one in look.read.harmed:
+
+    def corrections(one: str) -> Iterator[Entry]:
         original = looked.named(one)
-        records = [] if original is None else [deed.record for deed in looked.of(original)]
-        if not any(record is not None and is_history(record) for record in records):
-            yield one
+        deeds = [] if original is None else looked.of(original)
+        return (deed.record for deed in deeds if deed.record is not None)
+
+    def facts(one: str) -> Mapping[str, Any]:
+        entry, deed = look.draft.entry(one), looked.named(one)
+        effect = one if entry is None else entry.effect
+        began = look.draft.of_effect(effect)[:1] if effect is not None else [entry]
+        told = began[0].facts if began and began[0] is not None else {}
+        return told if deed is None or deed.amount is None else {**told, AMOUNT: deed.amount}
+
+    for one in look.read.harmed:
+        left = owed(one, corrections, facts)
+        if left is not None:
+            yield left
 
 
-def reopen(draft: Draft, incident: str, actor: str, reason: str) -> Receipt:
-    """Record that a closed case is taken up again.
-
-    Raises:
-        StepRefusedError: it is not closed.
-        UnknownIdError: there is no such case.
-    """
-    look = Look(draft, incident)
-    world = look.read.file.rml_world
-    if closed_now(draft, incident) is None:
-        bar = Barrier("closed-first", "it is open already", overridable=False)
-        raise refusal(incident, [bar], overridable=False)
-    facts = {"reason": reason}
-    return draft.append(kinds.REOPENED, world=world, facts=facts, actor=actor, incident=incident)
+def check_closed(look: Look) -> Iterator[Barrier]:
+    """Yield why it cannot be taken up again."""
+    if look.read.closed is None:
+        yield Barrier("closed-first", "it is open already", overridable=False)

@@ -9,10 +9,13 @@ from rml.incident import ending_rule, kinds, rule, step
 from rml.incident.command import leading
 from rml.incident.command.policy import policy_digest
 from rml.incident.gate import Barrier
+from rml.incident.levers.containment_proof import lifting
 from rml.incident.pages.casefile import CaseStatus
-from rml.incident.recording import CaseRecording, Step
+from rml.incident.recording import CaseRecording
 from rml.incident.rule import Look
-from rml.ledger.draft import Draft, Receipt, as_world
+from rml.ledger.content import as_world
+from rml.ledger.draft import Receipt
+from rml.ledger.entry import Entry
 from rml.world import World
 
 
@@ -30,20 +33,14 @@ class CaseFinishing(CaseRecording):
             StepRefusedError: the status does not lead there.
         """
         wanted, why = step.status("to", to), step.said("reason", reason)
-        actor = step.named("by", by)
-        passed = None if override is None else step.said("override", override)
-
-        def work(draft: Draft) -> Receipt:
-            look = Look(draft, self.id)
-            rule.check_open(draft, self.id)
-            before = look.read.file.status
-            rule.settle(look, kinds.STATUS, ending_rule.check_move(look, wanted), passed, actor)
-            facts = {"from": before.value, "to": wanted.value, "reason": why}
-            return draft.append(
-                kinds.STATUS, world=look.world, facts=facts, actor=actor, incident=self.id
-            )
-
-        return self._ledger.write(work)
+        return self._record(
+            kinds.STATUS,
+            {"to": wanted.value, "reason": why},
+            actor=step.named("by", by),
+            override=override,
+            bars=lambda look: ending_rule.check_move(look, wanted),
+            more=lambda look: {"from": look.read.status.value},
+        )
 
     def downscope(self, to: World | str, *, by: str, reason: str, evidence: str) -> Receipt:
         """Record that it reached less far than was feared. What was recorded before stays.
@@ -60,21 +57,20 @@ class CaseFinishing(CaseRecording):
         Raises:
             StepRefusedError: ``to`` is not narrower; only a new signal widens a case.
         """
-        wanted, actor = as_world(to), step.named("by", by)
-        why, shown = step.said("reason", reason), step.said("evidence", evidence)
-
-        def work(draft: Draft) -> Receipt:
-            look = Look(draft, self.id)
-            rule.check_open(draft, self.id)
-            facts = ending_rule.downscope_facts(look, wanted, why, shown)
-            return draft.append(
-                kinds.DOWNSCOPED, world=look.world, facts=facts, actor=actor, incident=self.id
-            )
-
-        return self._ledger.write(work)
+        wanted = as_world(to)
+        facts = {"reason": step.said("reason", reason), "evidence": step.said("evidence", evidence)}
+        return self._record(
+            kinds.DOWNSCOPED,
+            {**facts, "to": wanted.value},
+            actor=step.named("by", by),
+            bars=lambda look: ending_rule.check_narrower(look, wanted),
+            more=ending_rule.downscoped_from,
+        )
 
     def lift(self, mitigation: str, detail: str, *, by: str, at: datetime | None = None) -> Receipt:
-        """Record that a temporary mitigation is gone.
+        """Record that a mitigation is gone, and since when it had been quiet until then.
+
+        A containment that was proven by then :attr:`stays proven <rml.Case.containment>`.
 
         Args:
             mitigation: the id of the entry of ``contain(..., temporary=True)``.
@@ -88,19 +84,20 @@ class CaseFinishing(CaseRecording):
         one = step.named("mitigation", mitigation)
         facts = {"mitigation": one, "detail": step.said("detail", detail)}
 
+        def mitigated(look: Look) -> Entry:
+            return rule.of_case(look, "mitigation", one, kinds.CONTAINED)
+
         def bars(look: Look) -> Iterator[Barrier]:
-            rule.of_case(look, "mitigation", one, kinds.CONTAINED)
-            yield from rule.since_detection(look, at)
+            yield from ending_rule.check_lift(look, mitigated(look), at)
 
         return self._record(
-            Step(
-                kind=kinds.LIFTED,
-                facts=facts,
-                world=World.RML2,
-                actor=step.named("by", by),
-                at=at,
-                bars=bars,
-            )
+            kinds.LIFTED,
+            facts,
+            world=World.RML2,
+            actor=step.named("by", by),
+            at=at,
+            bars=bars,
+            more=lambda look: lifting(look.draft, look.entries, mitigated(look), at),
         )
 
     def confirm(self, *items: str, by: str, evidence: str) -> Receipt:
@@ -113,7 +110,7 @@ class CaseFinishing(CaseRecording):
             evidence: what they saw.
         """
         facts = leading.confirmed(items, evidence)
-        return self._record(Step(kind=kinds.CONFIRMED, facts=facts, actor=step.named("by", by)))
+        return self._record(kinds.CONFIRMED, facts, actor=step.named("by", by))
 
     def all_clear(self, detail: str, *, by: str, override: str | None = None) -> Receipt:
         """Give the all clear: one unambiguous message with which people stand down.
@@ -128,13 +125,11 @@ class CaseFinishing(CaseRecording):
         """
         actor = step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.ALL_CLEAR,
-                facts={"detail": step.said("detail", detail)},
-                actor=actor,
-                override=override,
-                bars=lambda look: ending_rule.check_all_clear(look, actor),
-            )
+            kinds.ALL_CLEAR,
+            {"detail": step.said("detail", detail)},
+            actor=actor,
+            override=override,
+            bars=lambda look: ending_rule.check_all_clear(look, actor),
         )
 
     def close(self, *, by: str, override: str | None = None) -> Receipt:
@@ -150,13 +145,11 @@ class CaseFinishing(CaseRecording):
         """
         actor = step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.CLOSED,
-                facts={"status": CaseStatus.RESOLVED.value, "policy": policy_digest()},
-                actor=actor,
-                override=override,
-                bars=lambda look: ending_rule.closing_barriers(look, actor, self._calendar),
-            )
+            kinds.CLOSED,
+            {"status": CaseStatus.RESOLVED.value, "policy": policy_digest()},
+            actor=actor,
+            override=override,
+            bars=lambda look: ending_rule.closing_barriers(look, actor, self._calendar),
         )
 
     def postmortem(
@@ -180,22 +173,16 @@ class CaseFinishing(CaseRecording):
         Raises:
             StepRefusedError: of an RML3 case, a role was neither there nor is excused.
         """
-        facts, actor = step.postmortem(attended, absent, link), step.named("by", by)
-
-        def work(draft: Draft) -> Receipt:
-            look = Look(draft, self.id)
-            bars = ending_rule.check_postmortem(look, facts, at)
-            rule.settle(look, kinds.POSTMORTEM, bars, None, actor)
-            return draft.append(
-                kinds.POSTMORTEM,
-                world=World.RML2,
-                facts=facts,
-                at=at,
-                actor=actor,
-                incident=self.id,
-            )
-
-        return self._ledger.write(work)
+        facts = step.postmortem(attended, absent, link)
+        return self._record(
+            kinds.POSTMORTEM,
+            facts,
+            world=World.RML2,
+            actor=step.named("by", by),
+            at=at,
+            closed_too=True,
+            bars=lambda look: ending_rule.check_postmortem(look, facts, at),
+        )
 
     def complete(self, what: str, *, by: str, at: datetime | None = None) -> Receipt:
         """Record that a change is done, also of a case that is closed already.
@@ -209,17 +196,17 @@ class CaseFinishing(CaseRecording):
             InvalidInputError: no change of the case is called so.
             StepRefusedError: it is done already.
         """
-        change, actor = step.said("what", what), step.named("by", by)
-
-        def work(draft: Draft) -> Receipt:
-            look, kind = Look(draft, self.id), kinds.CHANGE_DONE
-            facts = ending_rule.change_named(look, change)
-            rule.settle(look, kind, ending_rule.check_done(look, change, at), None, actor)
-            return draft.append(
-                kind, world=World.RML2, facts=facts, at=at, actor=actor, incident=self.id
-            )
-
-        return self._ledger.write(work)
+        change = step.said("what", what)
+        return self._record(
+            kinds.CHANGE_DONE,
+            {},
+            world=World.RML2,
+            actor=step.named("by", by),
+            at=at,
+            closed_too=True,
+            bars=lambda look: ending_rule.check_done(look, change, at),
+            more=lambda look: ending_rule.change_named(look, change),
+        )
 
     def reopen(self, *, by: str, reason: str) -> Receipt:
         """Take a closed case up again; it is ongoing, and what was confirmed is open again.
@@ -227,5 +214,10 @@ class CaseFinishing(CaseRecording):
         Raises:
             StepRefusedError: it is not closed.
         """
-        actor, why = step.named("by", by), step.said("reason", reason)
-        return self._ledger.write(lambda draft: ending_rule.reopen(draft, self.id, actor, why))
+        return self._record(
+            kinds.REOPENED,
+            {"reason": step.said("reason", reason)},
+            actor=step.named("by", by),
+            closed_too=True,
+            bars=ending_rule.check_closed,
+        )

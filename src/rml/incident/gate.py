@@ -17,6 +17,7 @@ from rml.effect.state import Effect, EffectState
 from rml.incident.closing import missing_for_close
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.lesson import unanswered
+from rml.incident.making_good import Owed
 from rml.incident.projection import Projection
 from rml.ledger.entry import Entry
 from rml.world import World
@@ -64,42 +65,35 @@ class Barrier:
 def barriers(
     read: Projection,
     effects: Iterable[Effect],
-    uncorrected: Iterable[str],
-    owed: PostmortemDue | None = None,
+    harm: Iterable[Owed],
+    due: PostmortemDue | None = None,
 ) -> list[Barrier]:
     """Return what bars closing a case.
 
     Args:
         read: the case.
         effects: those that it is about, as they stand.
-        uncorrected: the ids of harm that nothing has corrected.
-        owed: the postmortem that it owes.
+        harm: what is still owed for what went wrong.
+        due: the postmortem that it owes.
     """
     found = [Barrier("page-complete", line) for line in missing_for_close(read.file)]
     found += [_doubt(effect) for effect in effects if effect.state in _OPEN_ENDED]
-    found += [
-        Barrier(
-            "mitigation-lifted",
-            f"mitigation {entry.id} ({entry.facts['lever']}, by {entry.actor}) is still in place: "
-            "lift it",
-        )
-        for entry in read.mitigations
-    ]
+    found += [_in_place(entry) for entry in read.mitigations]
     found += [
         Barrier("order-confirmed", f"order {order.entry} to {order.to} is open: {order.detail}")
         for order in read.orders
         if order.is_open
     ]
     if read.file.rml_world is World.RML3:
-        found += _of_history(read, uncorrected)
-    return found + overdue(owed)
+        found += _of_history(read, harm)
+    return found + overdue(due)
 
 
-def overdue(owed: PostmortemDue | None) -> list[Barrier]:
+def overdue(due: PostmortemDue | None) -> list[Barrier]:
     """Return what bars a step because a postmortem is overdue."""
-    if owed is None or not owed.overdue:
+    if due is None or not due.overdue:
         return []
-    text = f"the postmortem was due on {owed.due}: hold it, and record it with case.postmortem(...)"
+    text = f"the postmortem was due on {due.due}: hold it, and record it with case.postmortem(...)"
     return [Barrier("postmortem-overdue", text)]
 
 
@@ -113,12 +107,15 @@ def _doubt(effect: Effect) -> Barrier:
     )
 
 
-def _of_history(read: Projection, uncorrected: Iterable[str]) -> list[Barrier]:
+def _in_place(mitigation: Entry) -> Barrier:
+    way = "release its lever" if "pulled" in mitigation.facts else "lift it: case.lift(...)"
+    what = f"mitigation {mitigation.id} ({mitigation.facts['lever']}, by {mitigation.actor})"
+    return Barrier("mitigation-lifted", f"{what} is still in place: {way}")
+
+
+def _of_history(read: Projection, harm: Iterable[Owed]) -> list[Barrier]:
     """Return what an RML3 case needs beyond its page."""
-    found = [
-        Barrier("harm-corrected", f"{one} has no correction that names it: correct it")
-        for one in uncorrected
-    ]
+    found = [Barrier("harm-corrected", str(one)) for one in harm]
     if not read.file.classification.exposure:
         text = "classification.exposure is empty: say in understand(exposure=...) what was exposed"
         found.append(Barrier("exposure-named", text))
@@ -141,11 +138,6 @@ def _of_history(read: Projection, uncorrected: Iterable[str]) -> list[Barrier]:
     if read.all_clear is None:
         found.append(Barrier("all-clear", "nobody has given the all clear: case.all_clear(...)"))
     return found
-
-
-def is_history(correction: Entry) -> bool:
-    """Say whether a correction is new history; only that makes good what is history."""
-    return correction.world is World.RML3
 
 
 def unconfirmed(read: Projection, name: str) -> list[Barrier]:

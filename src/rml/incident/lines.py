@@ -6,7 +6,7 @@ entries stand among the others; those that say once more what an incident's own 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -64,8 +64,15 @@ class _Line:
     last: datetime | None = None
 
 
-def timeline_of(entries: Iterable[Entry]) -> list[TimelineEvent]:
-    """Return what happened, in the order in which it happened; equal signals are one line."""
+def timeline_of(
+    entries: Iterable[Entry], before: Sequence[TimelineEvent] = ()
+) -> list[TimelineEvent]:
+    """Return what happened, in the order in which it happened; equal signals are one line.
+
+    Args:
+        entries: those of an incident, in index order.
+        before: the timeline of fewer of them, whose lines are taken over.
+    """
     lines: list[_Line] = []
     run: dict[bytes, _Line] = {}  # the signals since the last entry of another kind
     for entry in entries:
@@ -83,7 +90,12 @@ def timeline_of(entries: Iterable[Entry]) -> list[TimelineEvent]:
             run[signal] = _Line(entry)
             lines.append(run[signal])
     lines.sort(key=lambda line: line.entry.at)  # stable: what happened at once stays as recorded
-    return [_event(line) for line in lines]
+    made = {event.entry: event for event in before}
+    # A line of one entry stays as it is for ever; only a count of signals goes on.
+    return [
+        made[line.entry.id] if line.last is None and line.entry.id in made else _event(line)
+        for line in lines
+    ]
 
 
 def _event(line: _Line) -> TimelineEvent:

@@ -21,6 +21,7 @@ import attrs
 
 from rml.clock import parse_utc
 from rml.incident import kinds
+from rml.incident.command.workdays import WEEKDAYS, WorkCalendar
 from rml.ledger.entry import Entry
 
 # Who writes a thing down within this has written it in the moment.
@@ -81,6 +82,8 @@ class CaseMetrics:
         changes: how many changes it led to.
         changes_done: how many of them are done.
         changes_late: how many were done after the day on which they were due.
+        pages: how often a pager called each person.
+        pages_off_hours: how many of these calls came when nobody is at work.
     """
 
     phases: Mapping[str, timedelta]
@@ -97,6 +100,8 @@ class CaseMetrics:
     changes: int
     changes_done: int
     changes_late: int
+    pages: Mapping[str, int]
+    pages_off_hours: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as JSON data; durations are seconds."""
@@ -110,11 +115,14 @@ class CaseMetrics:
             "changes": self.changes,
             "changes_done": self.changes_done,
             "changes_late": self.changes_late,
+            "pages": dict(self.pages),
+            "pages_off_hours": self.pages_off_hours,
         }
 
 
-def metrics_of(entries: Sequence[Entry]) -> CaseMetrics:
+def metrics_of(entries: Sequence[Entry], calendar: WorkCalendar = WEEKDAYS) -> CaseMetrics:
     """Return the metrics of the case that these entries, in index order, tell of."""
+    pages = [(name, entry.at) for entry in entries for name in _paged(entry)]
     signs = [entry for entry in entries if entry.kind in kinds.DETECTIONS]
     detected = min(entry.at for entry in signs)
     opened = next(entry for entry in entries if entry.kind == kinds.OPENED)
@@ -140,6 +148,8 @@ def metrics_of(entries: Sequence[Entry]) -> CaseMetrics:
         ),
         changes_done=sum(entry.kind == kinds.CHANGE_DONE for entry in entries),
         changes_late=sum(_is_late_change(entry) for entry in entries),
+        pages=dict(Counter(name for name, _ in pages)),
+        pages_off_hours=sum(not calendar.is_worked_at(at) for _, at in pages),
     )
 
 
@@ -179,6 +189,11 @@ def _is_late_change(entry: Entry) -> bool:
     """Say whether an entry tells that a change was done after the day, in UTC, of its date."""
     due = entry.facts.get("due") if entry.kind == kinds.CHANGE_DONE else None
     return due is not None and entry.at.date() > date.fromisoformat(due)
+
+
+def _paged(entry: Entry) -> Sequence[str]:
+    names: Sequence[str] = entry.facts.get("paged", ()) if entry.kind == kinds.TOLD else ()
+    return names
 
 
 def _understood(entry: Entry) -> Mapping[str, Any]:
@@ -259,6 +274,8 @@ class BookMetrics:
         changes: how many changes they led to.
         changes_done: how many of them are done.
         changes_late: how many were done after the day on which they were due.
+        pages: how often a pager called each person.
+        pages_off_hours: how many of these calls came when nobody is at work.
         repeated_lessons: lessons that more than one case taught, with how many.
     """
 
@@ -272,6 +289,8 @@ class BookMetrics:
     changes: int
     changes_done: int
     changes_late: int
+    pages: Mapping[str, int]
+    pages_off_hours: int
     repeated_lessons: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,6 +306,8 @@ class BookMetrics:
             "changes": self.changes,
             "changes_done": self.changes_done,
             "changes_late": self.changes_late,
+            "pages": dict(self.pages),
+            "pages_off_hours": self.pages_off_hours,
             "repeated_lessons": dict(self.repeated_lessons),
         }
 
@@ -301,7 +322,9 @@ class Measured:
     was_resolved: bool
 
 
-def measured(entries: Sequence[Entry], severity: str | None) -> Measured:
+def measured(
+    entries: Sequence[Entry], severity: str | None, calendar: WorkCalendar = WEEKDAYS
+) -> Measured:
     """Return what a book's metrics need of one case."""
     lessons = {
         " ".join(lesson.casefold().split())
@@ -312,7 +335,7 @@ def measured(entries: Sequence[Entry], severity: str | None) -> Measured:
         if not lesson.casefold().startswith("none")
     }
     return Measured(
-        metrics=metrics_of(entries),
+        metrics=metrics_of(entries, calendar),
         severity=severity,
         lessons=sorted(lessons),
         was_resolved=any(resolved for _, resolved in _moves(entries)),
@@ -339,6 +362,8 @@ def over(cases: Iterable[Measured]) -> BookMetrics:
         changes=sum(one.changes for one in each),
         changes_done=sum(one.changes_done for one in each),
         changes_late=sum(one.changes_late for one in each),
+        pages=dict(sum((Counter(one.pages) for one in each), Counter())),
+        pages_off_hours=sum(one.pages_off_hours for one in each),
         repeated_lessons={text: n for text, n in sorted(lessons.items()) if n > 1},
     )
 

@@ -9,18 +9,19 @@ Pure, and nothing that was not recorded. Three rules that the entries alone do n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from rml.incident import metrics
+from rml.incident import filing, metrics, scope
 from rml.incident.command import communication
 from rml.incident.command.order import Note, Order, notes_of, orders_of
 from rml.incident.command.role import Hats, hats_of
+from rml.incident.filing import unique
 from rml.incident.kinds import (
     ACTED,
     ALL_CLEAR,
@@ -37,32 +38,21 @@ from rml.incident.kinds import (
     OVERRIDDEN,
     PRIVACY,
     REOPENED,
-    SEVERITY_RAISED,
     SIGNALS,
     STATUS,
     UNDERSTOOD,
 )
 from rml.incident.lines import timeline_of
 from rml.incident.pages.casefile import (
-    Actions,
     CaseFile,
     CaseStatus,
     Classification,
-    CommunicationAction,
-    DecidedBy,
-    DecisionEntry,
-    Decisions,
-    DetectedBy,
     LedgerState,
-    LessonsLearned,
-    Scope,
-    TechnicalAction,
+    TimelineEvent,
 )
 from rml.incident.severity import Priority, Sev, default_priority
 from rml.ledger.entry import Entry
 from rml.world import World
-
-_LISTS: Final = ("technical", "process", "governance")
 
 
 class Phase(StrEnum):
@@ -89,25 +79,104 @@ STEPS: Final = {
 
 @attrs.frozen(kw_only=True, slots=False)
 class Projection:
-    """A case as its entries tell it.
+    """A case as its entries tell it; each part is worked out when it is first asked for.
 
     Attributes:
-        file: the case file.
-        steps: the steps taken so far, in their order.
-        opened_at: when the ledger recorded the first signal.
-        count: how many signals the case has gathered.
-        effects: the ids of the effects that it is about, then of those that corrected it.
-        closed: the entry that closed it, unless it has been reopened since.
         entries: all of this is told by these, in index order.
+        ledger: the state of the ledger that they were read from, if it is known.
     """
 
-    file: CaseFile
-    steps: tuple[Phase, ...]
-    opened_at: datetime
-    count: int
-    effects: tuple[str, ...]
-    closed: Entry | None
     entries: tuple[Entry, ...] = attrs.field(repr=False)
+    ledger: LedgerState | None = None
+    _opened: Entry = attrs.field(repr=False)
+    _told_before: tuple[TimelineEvent, ...] = attrs.field(default=(), eq=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """The id of the case."""
+        return self._opened.incident or ""
+
+    @property
+    def opened_at(self) -> datetime:
+        """When the ledger recorded the first signal."""
+        return self._opened.recorded_at
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, Sequence[Entry]]:
+        """The entries of each kind, in index order."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.kind, []).append(entry)
+        return found
+
+    def of(self, *kinds: str) -> list[Entry]:
+        """Return the entries of some kinds, in index order."""
+        if len(kinds) == 1:
+            return list(self.by_kind.get(kinds[0], ()))
+        return [entry for entry in self.entries if entry.kind in kinds]
+
+    @cached_property
+    def file(self) -> CaseFile:
+        """The case file."""
+        return CaseFile(
+            incident_id=self.id,
+            title=self._opened.facts["title"],
+            rml_world=self.world,
+            status=self.status,
+            detected_at=min(entry.at for entry in self.of(*DETECTIONS)),
+            detected_by=unique(filing.detected_by(self.entries)),
+            classification=self.classification,
+            timeline=timeline_of(self.entries, self._told_before),
+            decisions=filing.decisions(self.of(DECIDED)),
+            actions=filing.actions(self.of(ACTED)),
+            lessons_learned=filing.lessons(self.of(LEARNED)),
+            ledger=self.ledger,
+        )
+
+    @property
+    def told(self) -> tuple[TimelineEvent, ...]:
+        """As much of the timeline as has been worked out."""
+        return self.file.timeline if "file" in vars(self) else self._told_before
+
+    @cached_property
+    def classification(self) -> Classification:
+        """How bad it is, and how much it has hit, as was told last."""
+        return filing.classification(self.entries)
+
+    @cached_property
+    def world(self) -> World:
+        """The world that it has reached, as far as it has not been scoped down."""
+        return world_of(self.entries)
+
+    @cached_property
+    def status(self) -> CaseStatus:
+        """Ongoing, monitoring or resolved."""
+        return status_of(self.entries)
+
+    @cached_property
+    def steps(self) -> tuple[Phase, ...]:
+        """The steps taken so far, in their order."""
+        taken = {STEPS[kind] for kind in self.by_kind if kind in STEPS} | {Phase.DETECT}
+        if self.closed is not None:
+            taken.add(Phase.CLOSED)
+        return tuple(phase for phase in Phase if phase in taken)
+
+    @property
+    def count(self) -> int:
+        """How many signals it has gathered."""
+        return sum(len(self.by_kind.get(kind, ())) for kind in SIGNALS)
+
+    @cached_property
+    def effects(self) -> tuple[str, ...]:
+        """The ids of the effects that it is about, then of those that corrected it."""
+        about = [entry.effect for entry in self.entries if entry.effect is not None]
+        named = (one for entry in self.of(ACTED) for one in entry.facts.get("corrections", ()))
+        return unique([*about, *filter(is_effect_id, named)])
+
+    @cached_property
+    def closed(self) -> Entry | None:
+        """The entry that closed it, unless it has been reopened since."""
+        return closed_by(self.of(CLOSED, REOPENED))
 
     @property
     def phase(self) -> Phase:
@@ -122,7 +191,7 @@ class Projection:
     @property
     def priority(self) -> Priority:
         """How fast people must act: as somebody said, or by severity; the worst while unknown."""
-        given = self.file.classification
+        given = self.classification
         if given.priority is not None:
             return given.priority
         severity = given.severity
@@ -163,35 +232,40 @@ class Projection:
     @property
     def overrides(self) -> tuple[Entry, ...]:
         """Each time that somebody passed a rule with a reason."""
-        return tuple(entry for entry in self.entries if entry.kind == OVERRIDDEN)
+        return tuple(self.of(OVERRIDDEN))
 
     @property
     def downscopes(self) -> tuple[Entry, ...]:
         """Each time that it was scoped down."""
-        return tuple(entry for entry in self.entries if entry.kind == DOWNSCOPED)
+        return tuple(self.of(DOWNSCOPED))
 
     @cached_property
     def harmed(self) -> tuple[str, ...]:
         """The ids of the effects and entries that were found to be harm, each to be corrected."""
-        told = [e.facts.get("harmed", ()) for e in self.entries if e.kind in (UNDERSTOOD, COUNTED)]
-        return _unique(one for ids in told for one in ids)
+        told = [entry.facts.get("harmed", ()) for entry in self.of(UNDERSTOOD, COUNTED)]
+        return unique(one for ids in told for one in ids)
+
+    @cached_property
+    def narrowings(self) -> tuple[scope.Narrowing, ...]:
+        """Each time that less was said to be history than before; a later word replaces none."""
+        return scope.narrowings(self.of(UNDERSTOOD, COUNTED))
 
     @property
     def is_private(self) -> bool:
         """Whether it is kept out of lists that everybody sees."""
-        said = [entry.facts["private"] for entry in self.entries if entry.kind == PRIVACY]
+        said = [entry.facts["private"] for entry in self.of(PRIVACY)]
         return bool(said and said[-1])
 
     @property
     def criteria(self) -> tuple[str, ...]:
         """The criteria by which it was declared an incident, as far as somebody named them."""
-        told = [entry for entry in self.entries if entry.kind in (*SIGNALS, UNDERSTOOD)]
-        return _unique(one for entry in told for one in entry.facts.get("criteria", ()))
+        told = self.of(*SIGNALS, UNDERSTOOD)
+        return unique(one for entry in told for one in entry.facts.get("criteria", ()))
 
     @property
     def changes(self) -> tuple[Mapping[str, str], ...]:
         """What changes from here on, as people wrote it down."""
-        taught = [entry for entry in self.entries if entry.kind == LEARNED]
+        taught = self.of(LEARNED)
         return tuple(change for entry in taught for change in entry.facts.get("changes", ()))
 
     @cached_property
@@ -213,49 +287,37 @@ class Projection:
             now: the moment by which lateness is told.
             broad_users: from how many users on product owner and leadership hear in any case.
         """
-        scope = self.file.classification.scope
-        users = max(scope.affected_users_counted or 0, scope.affected_users_estimate or 0)
+        told = self.of(UNDERSTOOD, COUNTED)
+        users = scope.widest(told, "users", "users_estimate")
         rungs = communication.rungs_of(self.priority, broad=users >= broad_users)
         return communication.schedule(self.entries, rungs, self.opened_at, now)
 
     def next_update(self, now: datetime) -> communication.NextUpdate | None:
         """Return when people must hear again; nothing once all is clear."""
-        severity = self.file.classification.severity
+        severity = self.classification.severity
         return communication.next_update(self.entries, severity, self.opened_at, now)
 
 
-def project(entries: Sequence[Entry], ledger: LedgerState | None = None) -> Projection | None:
-    """Return what the entries of one incident, in index order, tell, if they open it."""
-    entries = tuple(entries)
+def project(
+    entries: Sequence[Entry],
+    ledger: LedgerState | None = None,
+    before: Projection | None = None,
+) -> Projection | None:
+    """Return what the entries of one incident, in index order, tell, if they open it.
+
+    Args:
+        entries: its entries.
+        ledger: the state of the ledger that they were read from.
+        before: what fewer of them told; what these told of the timeline is not told again.
+    """
     opened = next((entry for entry in entries if entry.kind == OPENED), None)
     if opened is None or opened.incident is None:
         return None
-    closed = closed_by(entries)
-    taken = {STEPS[entry.kind] for entry in entries if entry.kind in STEPS} | {Phase.DETECT}
-    if closed is not None:
-        taken.add(Phase.CLOSED)
-    file = CaseFile(
-        incident_id=opened.incident,
-        title=opened.facts["title"],
-        rml_world=world_of(entries),
-        status=status_of(entries),
-        detected_at=min(entry.at for entry in entries if entry.kind in DETECTIONS),
-        detected_by=_unique(_detected_by(entries)),
-        classification=_classification(entries),
-        timeline=timeline_of(entries),
-        decisions=_decisions([entry for entry in entries if entry.kind == DECIDED]),
-        actions=_actions([entry for entry in entries if entry.kind == ACTED]),
-        lessons_learned=_lessons([entry for entry in entries if entry.kind == LEARNED]),
-        ledger=ledger,
-    )
     return Projection(
-        file=file,
-        steps=tuple(phase for phase in Phase if phase in taken),
-        opened_at=opened.recorded_at,
-        count=sum(1 for entry in entries if entry.kind in SIGNALS),
-        effects=_effects(entries),
-        closed=closed,
-        entries=entries,
+        entries=tuple(entries),
+        ledger=ledger,
+        opened=opened,
+        told_before=() if before is None else before.told,
     )
 
 
@@ -320,123 +382,6 @@ def mitigations_of(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(e for e in pulled if e.facts.get("temporary") and e.id not in lifted)
 
 
-def _detected_by(entries: Iterable[Entry]) -> Iterator[DetectedBy]:
-    for entry in entries:
-        source = entry.facts.get("detected_by")
-        if entry.kind in DETECTIONS and source is not None:
-            yield DetectedBy(type=source["type"], source=source.get("source"), id=source.get("id"))
-
-
-def _classification(entries: Iterable[Entry]) -> Classification:
-    """Return the latest that is known of each; what was once touched stays on the list."""
-    known: dict[str, Any] = {}
-    assets: list[str] = []
-    exposed: list[str] = []
-    for entry in entries:
-        if entry.kind in (UNDERSTOOD, COUNTED, SEVERITY_RAISED):
-            known |= entry.facts
-            assets += entry.facts.get("asset", [])
-            exposed += entry.facts.get("exposure", [])
-    return Classification(
-        severity=known.get("severity"),
-        priority=known.get("priority"),
-        asset=_unique(assets),
-        exposure=_unique(exposed),
-        scope=Scope(
-            affected_users_estimate=known.get("users_estimate"),
-            affected_users_counted=known.get("users"),
-            affected_transactions_estimate=known.get("transactions_estimate"),
-            affected_transactions_counted=known.get("transactions"),
-        ),
-    )
-
-
-# ------------------------------------------------------- what people decided, did and learned
-
-
-def _decisions(entries: Sequence[Entry]) -> Decisions:
-    """Return every decision; the summary and the names are of those that no later one amends."""
-    amended = {entry.corrects for entry in entries}
-    made = [
-        DecisionEntry(
-            at=entry.at,
-            summary=entry.facts["summary"],
-            decided_by=_deciders(entry),
-            recorded_at=entry.recorded_at,
-            entry=entry.id,
-            amends=entry.corrects,
-        )
-        for entry in entries
-    ]
-    standing = [decision for decision in made if decision.entry not in amended]
-    return Decisions(
-        summary="\n".join(decision.summary for decision in standing),
-        decided_by=_unique(who for decision in standing for who in decision.decided_by),
-        entries=made,
-    )
-
-
-def _deciders(entry: Entry) -> list[DecidedBy]:
-    """Return who decided; an absence stands with its reason where the name would."""
-    names = [DecidedBy(role=who["role"], name=who["name"]) for who in entry.facts["decided_by"]]
-    absent = [
-        DecidedBy(role=who["role"], name=f"absent - {who['reason']}")
-        for who in entry.facts.get("absent", ())
-    ]
-    return names + absent
-
-
-def _actions(entries: Iterable[Entry]) -> Actions:
-    technical: list[TechnicalAction] = []
-    communication: list[CommunicationAction] = []
-    for entry in entries:
-        facts = entry.facts
-        if "template_id" in facts or "channel" in facts:
-            said = CommunicationAction(
-                type=facts["type"],
-                world=entry.world,
-                template_id=facts.get("template_id"),
-                channel=facts.get("channel"),
-                entry=entry.id,
-            )
-            communication.append(said)
-        else:
-            done = TechnicalAction(
-                type=facts["type"],
-                world=entry.world,
-                count=facts.get("count"),
-                detail=facts.get("detail"),
-                entry=entry.id,
-            )
-            technical.append(done)
-    return Actions(technical=technical, communication=communication)
-
-
-def _lessons(entries: Sequence[Entry]) -> LessonsLearned:
-    technical, process, governance = (
-        _unique(lesson for entry in entries for lesson in entry.facts.get(name, ()))
-        for name in _LISTS
-    )
-    return LessonsLearned(technical=technical, process=process, governance=governance)
-
-
-def _effects(entries: Sequence[Entry]) -> tuple[str, ...]:
-    about = [entry.effect for entry in entries if entry.effect is not None]
-    corrected = [
-        one
-        for entry in entries
-        if entry.kind == ACTED
-        for one in entry.facts.get("corrections", ())
-        if is_effect_id(one)
-    ]
-    return _unique([*about, *corrected])
-
-
 def is_effect_id(one: str) -> bool:
     """Say whether an id is an effect's rather than an entry's."""
     return one.startswith("ef_")
-
-
-def _unique(items: Iterable[Any]) -> tuple[Any, ...]:
-    """Return each item once, in the order of first appearance."""
-    return tuple(dict.fromkeys(items))

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
-
-import attrs
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rml.incident.command.postmortem import PostmortemDue
-from rml.incident.gate import barriers, is_history, overdue
+from rml.incident.gate import barriers
 from rml.incident.kinds import OPENED
+from rml.incident.making_good import AMOUNT, Owed, owed
 from rml.incident.pages.casefile import LedgerState
-from rml.incident.projection import Projection, project
+from rml.incident.projection import Projection, is_effect_id, project
+from rml.incident.recording import Kept
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
-
-
-@attrs.define(eq=False)
-class Kept:
-    """What was last read of a case: the same head tells the same, a later one adds to it."""
-
-    read: Projection | None = None
 
 
 def read_case(ledger: Ledger, incident: str, kept: Kept) -> Projection:
@@ -32,7 +26,7 @@ def read_case(ledger: Ledger, incident: str, kept: Kept) -> Projection:
     """
     state = _state(ledger)
     last = kept.read
-    before = None if last is None else last.file.ledger
+    before = None if last is None else last.ledger
     if last is not None and before == state:
         return last
     seen = before.size if before is not None and before.size <= state.size else 0
@@ -43,28 +37,38 @@ def read_case(ledger: Ledger, incident: str, kept: Kept) -> Projection:
         for entry in ledger.entries(incident=incident, after=seen - 1 if seen else None)
         if (entry.index or 0) < state.size
     ]
-    read = project(entries, state)
+    read = project(entries, state, last)
     if read is None:
         raise unknown_incident(ledger, incident)
     kept.read = read
     return read
 
 
-def missing(ledger: Ledger, read: Projection, owed: PostmortemDue | None) -> list[str]:
-    """Return what stands in the way of closing a case; of a closed one, what is overdue."""
-    if read.closed is not None:
-        return [bar.text for bar in overdue(owed)]
+def missing(ledger: Ledger, read: Projection, due: PostmortemDue | None) -> list[str]:
+    """Return what stands in the way of closing a case; of a closed one, what it was closed without.
+
+    A case that was closed knowingly is not complete by that: what somebody passed still stands here
+    until it is seen to.
+    """
     effects = map(ledger.look, read.effects)
     known = [effect for effect in effects if effect is not None]
-    harm = uncorrected(ledger, read.harmed)
-    return [bar.text for bar in barriers(read, known, harm, owed)]
+    return [bar.text for bar in barriers(read, known, harm(ledger, read.harmed), due)]
 
 
-def uncorrected(ledger: Ledger, ids: Iterable[str]) -> Iterator[str]:
-    """Yield the ids of harm that no correction that became history names."""
+def harm(ledger: Ledger, ids: Iterable[str]) -> Iterator[Owed]:
+    """Yield what is still owed for effects and entries that were found to be harm."""
+
+    def facts(one: str) -> Mapping[str, Any]:
+        entry = None if is_effect_id(one) else ledger.entry(one)
+        effect = ledger.look(one if entry is None else entry.effect or "")
+        told = effect.facts if effect is not None else entry.facts if entry is not None else {}
+        amount = ledger.correctable(one).amount
+        return told if amount is None else {**told, AMOUNT: amount}
+
     for one in ids:
-        if not any(map(is_history, ledger.corrections(one))):
-            yield one
+        left = owed(one, ledger.corrections, facts)
+        if left is not None:
+            yield left
 
 
 def unknown_incident(ledger: Ledger, incident: object) -> UnknownIdError:

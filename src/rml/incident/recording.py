@@ -15,39 +15,19 @@ import attrs
 from rml.incident import rule, step
 from rml.incident.command.workdays import WEEKDAYS, WorkCalendar
 from rml.incident.gate import Barrier
+from rml.incident.projection import Projection
 from rml.incident.rule import Look, StepRefusedError
+from rml.ledger.content import check_aware
 from rml.ledger.draft import Draft, Receipt
 from rml.ledger.ledger import Ledger
 from rml.world import World
 
 
-@attrs.frozen(kw_only=True)
-class Step:
-    """A step that is about to be recorded.
+@attrs.define(eq=False)
+class Kept:
+    """What was last read of a case: the same head tells the same, a later one adds to it."""
 
-    Attributes:
-        kind: of its entry.
-        facts: of its entry.
-        world: the world that it updates; ``None`` for that of the case.
-        actor: who takes it.
-        at: when it was taken, if not now.
-        override: why rules that bar it are passed, if they are.
-        corrects: the entry that it corrects.
-        bars: what bars it, as the case stands.
-        more: further facts of its entry, as the case stands.
-        refused: records what the refusal itself tells of the case; says whether it did.
-    """
-
-    kind: str
-    facts: Mapping[str, Any]
-    world: World | str | None = None
-    actor: str | None
-    at: datetime | None = None
-    override: str | None = None
-    corrects: str | None = None
-    bars: Callable[[Look], Iterable[Barrier]] = lambda _: ()
-    more: Callable[[Look], Mapping[str, Any]] = lambda _: {}
-    refused: Callable[[Look, StepRefusedError], bool] = lambda *_: False
+    read: Projection | None = None
 
 
 @attrs.frozen(repr=False)
@@ -57,32 +37,63 @@ class CaseRecording:
     _ledger: Ledger
     id: str
     _calendar: WorkCalendar = attrs.field(default=WEEKDAYS, eq=False)
+    _kept: Kept = attrs.field(factory=Kept, eq=False)
 
-    def _record(self, taken: Step) -> Receipt:
+    def _record(
+        self,
+        kind: str,
+        facts: Mapping[str, Any],
+        *,
+        actor: str | None,
+        world: World | str | None = None,
+        at: datetime | None = None,
+        override: str | None = None,
+        corrects: str | None = None,
+        closed_too: bool = False,
+        bars: Callable[[Look], Iterable[Barrier]] = lambda _: (),
+        more: Callable[[Look], Mapping[str, Any]] = lambda _: {},
+        refused: Callable[[Look, StepRefusedError], bool] = lambda *_: False,
+    ) -> Receipt:
         """Append one entry, and one before it if a rule is overridden.
+
+        Args:
+            kind: of the entry.
+            facts: of the entry.
+            actor: who takes the step.
+            world: the world that it updates, if not that of the case.
+            at: when it was taken, if not now.
+            override: why rules that bar it are passed, if they are.
+            corrects: the entry that it corrects.
+            closed_too: whether it is taken on a closed case, too.
+            bars: what bars it, as the case stands.
+            more: further facts of its entry, as the case stands.
+            refused: records what the refusal itself tells of the case; says whether it did.
 
         Raises:
             CaseClosedError: the case is closed.
             StepRefusedError: a rule bars it.
         """
-        reason = None if taken.override is None else step.said("override", taken.override)
+        reason = None if override is None else step.said("override", override)
+        if at is not None:
+            check_aware("at", at)
 
         def work(draft: Draft) -> Receipt | StepRefusedError:
-            look = Look(draft, self.id)
-            rule.check_open(draft, self.id)
+            look = Look(draft, self.id, self._kept.read)
+            if not closed_too:
+                rule.check_open(look)
             try:
-                rule.settle(look, taken.kind, taken.bars(look), reason, taken.actor)
+                rule.settle(look, kind, bars(look), reason, actor)
             except StepRefusedError as error:
-                if taken.refused(look, error):
+                if refused(look, error):
                     return error  # and not raised: what was recorded stays
                 raise
-            return draft.append(
-                taken.kind,
-                world=look.world if taken.world is None else taken.world,
-                facts={**taken.facts, **taken.more(look)},
-                at=taken.at,
-                actor=taken.actor,
-                corrects=taken.corrects,
+            return draft.record(
+                kind,
+                world=look.world if world is None else world,
+                facts={**facts, **more(look)},
+                at=at,
+                actor=actor,
+                corrects=corrects,
                 incident=self.id,
             )
 

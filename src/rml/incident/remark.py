@@ -27,7 +27,8 @@ class Remark:
     Attributes:
         name: ``act-without-decision``, ``diagnosed-before-contained``, ``late-response``,
             ``late-notice``, ``surprise``, ``no-runbook`` (for a symptom), ``override``,
-            ``downscope``, ``not-corrected`` (who heard of more has not heard of less), ``hero``
+            ``downscope``, ``not-corrected`` (who heard of more has not heard of less),
+            ``narrowed`` (less was said to be history than before), ``hero``
             (the commander leads a workstream, too) or ``read-back`` (an order was understood
             otherwise).
         text: what, in one sentence.
@@ -48,6 +49,8 @@ def remarks_of(read: Projection) -> Iterator[Remark]:
     yield from _surprise(read.entries)
     yield from _passed(read)
     yield from _downscopes(read)
+    for narrowing in read.narrowings:
+        yield Remark(name="narrowed", text=str(narrowing), entry=narrowing.entry.id)
     yield from _heroes(read)
     for entry in read.entries:
         if entry.kind == kinds.TRIAGED and "runbook" not in entry.facts:

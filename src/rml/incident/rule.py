@@ -9,7 +9,6 @@ becomes an entry of its own beside the step.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -22,11 +21,8 @@ from rml.error import ClosedError, InvalidInputError
 from rml.incident import kinds, projection
 from rml.incident.command.role import Hats, Role, Work, hats_of, objection
 from rml.incident.gate import Barrier
-from rml.incident.lesson import LISTS, lessons_in
 from rml.incident.pages.casefile_yaml import time_text
 from rml.incident.projection import Projection, project
-from rml.incident.severity import Sev, default_priority
-from rml.incident.step import LEVERS, undecided_roles
 from rml.ledger.draft import Draft
 from rml.ledger.entry import Entry
 from rml.ledger.errors import UnknownIdError
@@ -39,7 +35,8 @@ _BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
     kinds.ACTED: (kinds.CONTAINED, kinds.UNDERSTOOD),
     kinds.LEARNED: (kinds.CONTAINED, kinds.UNDERSTOOD, kinds.DECIDED),
 }
-_COUNTS: Final = ("users", "transactions", "users_estimate", "transactions_estimate", "harmed")
+# How many of the newest entries are named to somebody who named none of them.
+_NAMED_MAX: Final = 5
 _HAT_KINDS: Final = (
     kinds.ROLE_TAKEN,
     kinds.ROLE_LEFT,
@@ -63,23 +60,49 @@ class CaseClosedError(StepRefusedError):
 
 @attrs.frozen(slots=False)
 class Look:
-    """A case as a commit in the making sees it; each question reads only what it needs."""
+    """A case as a commit in the making sees it, before what the commit itself records of it.
+
+    Attributes:
+        draft: the commit.
+        incident: the id of the case.
+        kept: the case as it was last read, if it was: only what came after it is read again.
+            Without it, each question reads only what it needs.
+    """
 
     draft: Draft
     incident: str
+    kept: Projection | None = None
 
-    def of(self, kind: str) -> list[Entry]:
-        """Return the case's entries of one kind, in index order."""
-        return self.draft.entries(kind=kind, incident=self.incident)
+    def of(self, *wanted: str) -> list[Entry]:
+        """Return the case's entries of some kinds, in index order; what has none yet comes last."""
+        if self.kept is not None:
+            return [*self.kept.of(*wanted), *(e for e in self._later if e.kind in wanted)]
+        found = [
+            e for kind in wanted for e in self.draft.entries(kind=kind, incident=self.incident)
+        ]
+        return sorted(found, key=lambda entry: (entry.index is None, entry.index or 0))
+
+    def last(self, kind: str) -> Entry | None:
+        """Return the case's newest entry of one kind."""
+        if self.kept is not None:
+            return next(reversed(self.of(kind)), None)
+        newest = self.draft.entries(kind=kind, incident=self.incident, newest_first=True, limit=1)
+        return newest[0] if newest else None
 
     def has(self, kind: str) -> bool:
         """Say whether the case has an entry of a kind."""
-        return bool(self.draft.entries(kind=kind, incident=self.incident, limit=1))
+        return self.last(kind) is not None
+
+    @cached_property
+    def _later(self) -> list[Entry]:
+        """What was recorded after the case was last read, or all of it."""
+        last = None if self.kept is None else self.kept.entries[-1].index
+        return self.draft.entries(incident=self.incident, after=-1 if last is None else last)
 
     @cached_property
     def entries(self) -> list[Entry]:
         """Every entry of the case, in index order."""
-        return self.draft.entries(incident=self.incident)
+        return [*(() if self.kept is None else self.kept.entries), *self._later]
 
     @cached_property
     def read(self) -> Projection:
@@ -88,7 +111,9 @@ class Look:
         Raises:
             UnknownIdError: there is none.
         """
-        read = project(self.entries)
+        if self.kept is not None and not self._later:
+            return self.kept
+        read = project(self.entries, before=self.kept)
         if read is None:
             raise UnknownIdError(f"no incident {shown(self.incident)} is in this ledger")
         return read
@@ -96,18 +121,15 @@ class Look:
     @cached_property
     def world(self) -> World:
         """The world that it has reached; a signal says so, unless it was scoped down since."""
-        last = self.draft.entries(
-            kind=kinds.JOINED, incident=self.incident, newest_first=True, limit=1
-        ) or self.of(kinds.OPENED)
-        if last and last[0].world is World.RML3 and not self.has(kinds.DOWNSCOPED):
+        last = self.last(kinds.JOINED) or self.last(kinds.OPENED)
+        if last is not None and last.world is World.RML3 and not self.has(kinds.DOWNSCOPED):
             return World.RML3
-        return projection.world_of(self.entries)
+        return self.read.world
 
     @cached_property
     def hats(self) -> Hats:
         """Who is what."""
-        told = [entry for kind in _HAT_KINDS for entry in self.of(kind)]
-        return hats_of(sorted(told, key=lambda entry: (entry.index is None, entry.index or 0)))
+        return hats_of(self.of(*_HAT_KINDS))
 
 
 # --------------------------------------------------------------------------- passing or refusing
@@ -130,7 +152,7 @@ def settle(
     if actor is None:
         raise InvalidInputError("an override is somebody's: say by= who passes the rule")
     rules = list(dict.fromkeys(bar.rule for bar in bars))
-    look.draft.append(
+    look.draft.record(
         kinds.OVERRIDDEN,
         world=look.world,
         facts={"rules": rules, "reason": override, "step": kind},
@@ -153,28 +175,25 @@ def refusal(incident: str, bars: Sequence[Barrier], *, overridable: bool) -> Ste
 # ---------------------------------------------------------------------------- what all steps need
 
 
-def check_open(draft: Draft, incident: str) -> None:
+def check_open(look: Look) -> None:
     """Check that nobody has closed a case.
 
     Raises:
         CaseClosedError: somebody has.
     """
-    closed = closed_now(draft, incident)
+    closed = closed_now(look)
     if closed is not None:
         when = time_text(closed.recorded_at)
         raise CaseClosedError(
-            f"{incident} was closed by {closed.actor} at {when}; for what comes to light now, "
+            f"{look.incident} was closed by {closed.actor} at {when}; for what comes to light now, "
             "rml.escalate opens a new case, and case.reopen takes this one up again"
         )
 
 
-def closed_now(draft: Draft, incident: str) -> Entry | None:
+def closed_now(look: Look) -> Entry | None:
     """Return the entry that closed a case, unless it was reopened after it."""
-    closed = draft.entries(kind=kinds.CLOSED, incident=incident)
-    if not closed:
-        return None
-    reopened = draft.entries(kind=kinds.REOPENED, incident=incident)
-    return closed[-1] if len(closed) > len(reopened) else None
+    closed = look.of(kinds.CLOSED)
+    return closed[-1] if len(closed) > len(look.of(kinds.REOPENED)) else None
 
 
 def in_order(look: Look, kind: str, world: World) -> Iterator[Barrier]:
@@ -219,7 +238,7 @@ def check_start(look: Look, started_at: datetime | None) -> None:
 
 def first_sign(look: Look) -> datetime:
     """Return when the problem was noticed first."""
-    return min(entry.at for kind in kinds.DETECTIONS for entry in look.of(kind))
+    return min(entry.at for entry in look.of(*kinds.DETECTIONS))
 
 
 def deciding(
@@ -248,122 +267,6 @@ def _name(kind: str) -> str:
     return str(projection.STEPS.get(kind, kind.partition(".")[2]))
 
 
-# ----------------------------------------------------------------------------------- single steps
-
-
-def check_lever(look: Look, lever: str) -> Iterator[Barrier]:
-    """Yield the gentler levers that are skipped."""
-    if lever not in LEVERS:
-        return
-    pulled = {entry.facts["lever"] for entry in look.of(kinds.CONTAINED)}
-    skipped = [one for one in LEVERS[: LEVERS.index(lever)] if one not in pulled]
-    if skipped:
-        text = f"{lever} comes after {', '.join(skipped)}, which nobody has pulled"
-        yield Barrier("lever-order", text)
-
-
-def check_assessment(look: Look, facts: Mapping[str, Any]) -> Iterator[Barrier]:
-    """Yield why severity or priority cannot be lowered: only less than before needs evidence."""
-    if "evidence" in facts:
-        return
-    told = [*look.of(kinds.UNDERSTOOD), *look.of(kinds.SEVERITY_RAISED)]
-    told.sort(key=lambda entry: entry.index or 0)
-    said = [_sev(entry.facts.get("severity")) for entry in told]
-    known = [severity for severity in said if severity is not None]
-    wanted = _sev(facts.get("severity"))
-    before = known[-1] if known else None
-    if wanted is not None and before is not None and not wanted.is_at_least(before):
-        text = f"it is {before}; lowering it to {wanted} needs evidence="
-        yield Barrier("severity-evidence", text)
-    given = [entry.facts["priority"] for entry in told if "priority" in entry.facts]
-    urgency = given[-1] if given else before and default_priority(before)
-    if urgency is not None and facts.get("priority", urgency) > urgency:
-        text = f"it is {urgency}; lowering it to {facts['priority']} needs evidence="
-        yield Barrier("severity-evidence", text)
-
-
-def check_lessons(look: Look, facts: Mapping[str, Any]) -> None:
-    """Check that a change which names a lesson names one of this case.
-
-    Raises:
-        InvalidInputError: there is no such lesson.
-    """
-    own = {lesson for name in LISTS for lesson in facts.get(name, ())}
-    known = own | set(lessons_in(look.of(kinds.LEARNED)))
-    for i, change in enumerate(facts.get("changes", ())):
-        wanted = change.get("lesson")
-        if wanted is not None and wanted not in known:
-            near = difflib.get_close_matches(wanted, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "record it with this step"
-            message = f"changes[{i}].lesson {shown(wanted)} is no lesson of the case; {hint}"
-            raise InvalidInputError(message)
-
-
-def _sev(value: str | None) -> Sev | None:
-    """Return a severity of the scale; an organisation's own words have no order."""
-    return Sev(value) if value in list(Sev) else None
-
-
-def check_decision(
-    look: Look, facts: Mapping[str, Any], world: World, amends: str | None
-) -> Iterator[Barrier]:
-    """Yield what a decision lacks as the case stands.
-
-    Raises:
-        UnknownIdError: ``amends`` names no decision of this case.
-    """
-    decisions = look.of(kinds.DECIDED)
-    if amends is not None and amends not in {entry.id for entry in decisions}:
-        raise UnknownIdError(f"amends={shown(amends)} names no decision of {look.incident}")
-    about_history = World.RML3 in (world, look.world)
-    undecided = undecided_roles(facts)
-    if undecided and about_history:
-        yield Barrier(
-            "triangle",
-            "history is decided by legal, business and sre: name who decided for "
-            f"{', '.join(undecided)} in decided_by, or say in absent why nobody did",
-            overridable=False,
-        )
-    for entry in decisions:
-        if amends is not None and entry.corrects == amends:
-            text = f"decision {amends} was amended by {entry.id} already; amend that one"
-            yield Barrier("amended-once", text, overridable=False)
-    if about_history and not _is_counted(look):
-        text = (
-            "nobody has said how much is history: give understand() a count, or an estimate, "
-            "of users or transactions"
-        )
-        yield Barrier("three-questions", text)
-
-
-def _is_counted(look: Look) -> bool:
-    """Say whether somebody has said how much became history; 0 is an answer."""
-    understood = look.of(kinds.UNDERSTOOD)
-    return (
-        not understood
-        or any(name in entry.facts for entry in understood for name in _COUNTS)
-        or look.has(kinds.COUNTED)
-    )
-
-
-def check_action(look: Look, world: World) -> Iterator[Barrier]:
-    """Yield why history may not be written yet: nobody who may has decided so."""
-    if world is not World.RML3:
-        return
-    yield from in_order(look, kinds.ACTED, world)
-    if not any(map(is_quorate, look.of(kinds.DECIDED))):
-        text = (
-            "an act that becomes history needs a decision of legal, business and sre: "
-            "case.decide(...) first"
-        )
-        yield Barrier("decided-first", text)
-
-
-def is_quorate(decision: Entry) -> bool:
-    """Say whether a decision names or excuses each of the three who decide about history."""
-    return not undecided_roles(decision.facts)
-
-
 def check_known(draft: Draft, ids: Iterable[str]) -> None:
     """Check that ids name effects or entries of this ledger.
 
@@ -385,6 +288,9 @@ def of_case(look: Look, name: str, one: str, kind: str) -> Entry:
     """
     entry = look.draft.entry(one)
     if entry is None or entry.kind != kind or entry.incident != look.incident:
-        what = kind.partition(".")[2].replace("_", " ")
-        raise UnknownIdError(f"{name}={shown(one)} names no entry of {look.incident} that {what}")
+        known = ", ".join(found.id for found in look.of(kind)[-_NAMED_MAX:]) or "there is none yet"
+        what = kind.removeprefix("incident.")
+        raise UnknownIdError(
+            f"{name}={shown(one)} names no entry {what} of {look.incident}; these are: {known}"
+        )
     return entry

@@ -20,7 +20,7 @@ from rml.incident.closing import TRIANGLE, is_blank
 from rml.incident.pages import casefile_form as form
 from rml.incident.pages.casefile import CaseStatus, Classification
 from rml.incident.severity import Priority
-from rml.ledger.draft import check_aware
+from rml.ledger.content import check_aware
 from rml.ledger.entry import check_text
 from rml.tag import shown
 
@@ -120,7 +120,7 @@ def one_of(name: str, value: object, known: Sequence[str]) -> str:
         return word
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    raise InvalidInputError(f"{name} {word!r} is not known; {hint} One of your own is 'other:...'")
+    raise InvalidInputError(f"{name} {word!r} is not known; one of your own is 'other:...'; {hint}")
 
 
 @attrs.frozen(kw_only=True)

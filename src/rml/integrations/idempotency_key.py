@@ -136,6 +136,7 @@ class IdempotencyKeys:
             ``DONE``, ``NOT_DONE`` or ``IN_DOUBT``. It is not asked where an error says it.
         request_bytes_max: how large a body may be.
         provider_idempotent: as in :func:`rml.idempotent`, and so the others.
+        retention: how long the other side recognises a key, in seconds.
         reconcile: finds out what became of a request; its result is an :class:`Answer`.
         wait: seconds that a duplicate waits for the request in flight.
         lease: seconds after which a request without an end is in doubt.
@@ -153,6 +154,7 @@ class IdempotencyKeys:
     classify: Callable[[int, Mapping[str, str]], EffectState] = by_status
     request_bytes_max: int = REQUEST_BYTES_MAX
     provider_idempotent: bool = False
+    retention: float | timedelta | None = None
     reconcile: Callable[[Effect], Any] | None = None
     wait: float | timedelta = 0
     lease: float | timedelta = LEASE_SECONDS
@@ -171,6 +173,15 @@ class IdempotencyKeys:
         for code, status in self.statuses.items():
             if not 400 <= status <= 599:  # noqa: PLR2004 - the classes of errors
                 raise DefinitionError(f"statuses[{code!r}] is {shown(status)}; give 400 to 599")
+
+        def not_served(
+            *, key: str, tenant: Any, path: str, request: str, exchange: Any, run: Any
+        ) -> Answer:
+            raise NotImplementedError
+
+        # Frameworks make their middleware late, some with the first request: who only reconciles
+        # would never see it.
+        self.protect(not_served)
 
     def operation_of(self, method: str, path: str) -> str | None:
         """Return the operation of a request, ``None`` if it needs no key."""
@@ -194,6 +205,7 @@ class IdempotencyKeys:
                 exclude=("exchange", "run"),
                 personal=("path",),
                 provider_idempotent=self.provider_idempotent,
+                retention=self.retention,
                 reconcile=self.reconcile,
                 wait=self.wait,
                 lease=self.lease,

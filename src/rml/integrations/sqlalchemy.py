@@ -22,6 +22,11 @@ class SqlalchemyEnlistment:
 
     _owner: Session | scoped_session[Any] | Connection
 
+    def way_out(self) -> Callable[[], object]:
+        """Return what ends a transaction that is begun from now on, and no other."""
+        owner = self._owner() if isinstance(self._owner, scoped_session) else self._owner
+        return _stay if owner.in_transaction() else owner.rollback
+
     @property
     def driver(self) -> object:
         """The connection of the driver."""
@@ -40,6 +45,10 @@ class SqlalchemyEnlistment:
             if not isinstance(self._owner, Connection):
                 self._owner.connection()  # a session's savepoint begins with its first use
             yield lambda: nested.is_active
+
+
+def _stay() -> None:
+    """Leave the application's transaction as it is."""
 
 
 def enlistment(owner: object) -> SqlalchemyEnlistment:

@@ -15,7 +15,7 @@ from rml.cause import text_of
 from rml.clock import Clock, IdSource, utc_text
 from rml.effect.state import EffectState
 from rml.error import InvalidInputError
-from rml.ledger.draft import check_aware
+from rml.ledger.content import check_aware
 from rml.ledger.entry import check_text
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.proofs.checkpoint import ORIGIN_BYTES_MAX, SIZE_MAX

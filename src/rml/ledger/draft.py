@@ -1,44 +1,33 @@
-"""What goes into one commit: entries being written, checked before anything is stored."""
+"""One commit in the making: what those who record add to it, and what they may ask meanwhile."""
 
 from __future__ import annotations
 
-import binascii
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 import attrs
 
 from rml.clock import parse_utc, utc_text
-from rml.codec import INTEGER_MAX, EncodingError, compact_json, plain
+from rml.codec import INTEGER_MAX
 from rml.context import Surroundings
 from rml.effect.errors import CorrectionTargetError
 from rml.effect.state import history_of
-from rml.entropy import random_bytes
 from rml.error import InvalidInputError
+from rml.ledger.content import as_world, check_facts, check_moment, seal_personal
 from rml.ledger.corrections.correction import Corrections
 from rml.ledger.entry import (
-    COMMITMENTS_MAX,
     RESERVED_KINDS,
-    TEXT_CHARACTERS_MAX,
     Entry,
     check_kind,
     check_text,
-    commit,
     seal,
-    settled,
 )
-from rml.ledger.errors import LimitError, UnknownIdError
+from rml.ledger.errors import UnknownIdError
 from rml.ledger.store import Lease, Query, Transaction
 from rml.tag import shown
-from rml.world import World, member_of
+from rml.world import World
 
-# A fact may be told with a clock a little ahead of the ledger's; more is a mistake.
-AHEAD_MAX: Final = timedelta(minutes=5)
-# What one entry keeps erasably: documents belong into a document store, with their digest here.
-PERSONAL_BYTES_MAX: Final = 1 << 20
 # The optional header fields that `Draft.append` has no parameter of its own for.
 LINKS: Final = frozenset(
     {
@@ -53,11 +42,6 @@ LINKS: Final = frozenset(
         "traceparent",
     }
 )
-_SALT_BYTES: Final = 16  # 128 bits: a low-entropy value cannot be guessed from its digest
-_SALT_CHARACTERS: Final = 22
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-# How JSON ends a float that is a whole number: one that texts, too, may hold.
-_WHOLE_FLOAT: Final = re.compile(rb"\.0[],}]")
 
 
 @attrs.frozen
@@ -95,7 +79,25 @@ class Draft:
         if self.service is not None:
             standing["service"] = check_text("service", self.service)
 
-    def append(
+    def append(self, kind: str, *, world: World | str, **entry: Any) -> Receipt:
+        """Add an entry of the program's own to the commit.
+
+        ``entry`` is what else it says: ``facts``, ``personal``, ``at``, ``actor`` and ``corrects``
+        as for :meth:`rml.Ledger.append`, and the other optional header fields: ``operation``,
+        ``scope``, ``key``, ``effect``, ``attempt``, ``incident``, ``correlation``,
+        ``traceparent``, ``service``.
+
+        Raises:
+            InvalidInputError: names the value that cannot be recorded, and the way out; a kind
+                that the library records itself is one.
+            UnknownIdError: ``corrects`` names no entry or effect of this ledger.
+            CorrectionTargetError: ``corrects`` names what is not known to have happened.
+            OverCorrectionError: less is left of what ``corrects`` names than this takes back.
+        """
+        check_own_kind(kind)
+        return self.record(kind, world=world, **entry)
+
+    def record(
         self,
         kind: str,
         *,
@@ -107,16 +109,10 @@ class Draft:
         corrects: str | None = None,
         **links: Any,
     ) -> Receipt:
-        """Add an entry to the commit.
+        """Add an entry of any kind to the commit: the library records its own so.
 
-        ``links`` are the other optional header fields: ``operation``, ``scope``, ``key``,
-        ``effect``, ``attempt``, ``incident``, ``correlation``, ``traceparent``, ``service``.
-
-        Raises:
-            InvalidInputError: names the value that cannot be recorded, and the way out.
-            UnknownIdError: ``corrects`` names no entry or effect of this ledger.
-            CorrectionTargetError: ``corrects`` names what is not known to have happened.
-            OverCorrectionError: less is left of what ``corrects`` names than this takes back.
+        ``links`` are the optional header fields that have no parameter here. Arguments and errors
+        are those of :meth:`append`.
         """
         if not links.keys() <= LINKS:
             raise _no_link(links)
@@ -138,7 +134,7 @@ class Draft:
         header["id"] = entry_id = self._new_id(self.now)
         if type(entry_id) is not str:
             raise InvalidInputError.about("a new id", entry_id, "give ids that are text")
-        header["world"] = as_world(world).value
+        header["world"] = _spelled(world)
         header["at"] = (
             self._recorded_at if at is None else utc_text(check_moment("at", at, self.now))
         )
@@ -262,6 +258,17 @@ class Draft:
         self._transaction.keep_only(entry_id, names)
 
 
+def check_own_kind(kind: object) -> None:
+    """Check that a program may record entries of a kind.
+
+    Raises:
+        InvalidInputError: it is no kind, or the library's own.
+    """
+    if check_kind(kind).partition(".")[0] in RESERVED_KINDS:
+        message = f"kind {kind!r} is recorded by the library alone; choose another first word"
+        raise InvalidInputError(message)
+
+
 def _no_link(links: Mapping[str, Any]) -> InvalidInputError:
     unknown = ", ".join(sorted(links.keys() - LINKS))
     return InvalidInputError(
@@ -285,130 +292,9 @@ class _Ended:
 _ENDED: Final[Any] = _Ended()
 
 
-_WORLDS: Final = {world.value: world for world in World}
+_SPELLINGS: Final = frozenset(world.value for world in World)
 
 
-def as_world(world: object) -> World:
-    """Return the world for a member or its spelling.
-
-    Raises:
-        InvalidInputError: it is no world.
-    """
-    if type(world) is str and world in _WORLDS:
-        return _WORLDS[world]
-    try:
-        return member_of(World, world)
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from None
-
-
-def check_moment(name: str, moment: object, now: datetime) -> datetime:
-    """Return ``moment``, or ``now`` when it is ``None``.
-
-    Raises:
-        InvalidInputError: it is no aware datetime, or more than five minutes ahead of the ledger's
-            clock.
-    """
-    if moment is None:
-        return now
-    told = check_aware(name, moment)
-    if told > now + AHEAD_MAX:
-        ahead = f"{name} {utc_text(told)} lies in the future"
-        raise InvalidInputError(f"{ahead}; the ledger's clock says {utc_text(now)}")
-    return told
-
-
-def check_aware(name: str, moment: object) -> datetime:
-    """Return ``moment`` if it is an aware datetime that has a written form.
-
-    Raises:
-        InvalidInputError: it is not.
-    """
-    if not isinstance(moment, datetime):
-        message = f"{name} must be an aware datetime, not {type(moment).__name__}"
-        raise InvalidInputError(message)
-    try:
-        utc_text(moment)
-    except ValueError as error:
-        raise InvalidInputError(f"{name}: {error}") from None
-    return moment
-
-
-def check_facts(facts: object) -> dict[str, Any]:
-    """Return facts as plain JSON data.
-
-    Raises:
-        InvalidInputError: names the fact that cannot be recorded in clear.
-    """
-    told = _read_mapping("facts", facts)
-    return {
-        name: value if type(value) is str else plain(value, f"facts.{name}", 1)
-        for name, value in told.items()
-    }
-
-
-def _read_mapping(what: str, mapping: object) -> dict[str, Any]:
-    if type(mapping) is not dict and not isinstance(mapping, Mapping):
-        message = f"{what} must be a mapping from names to values, not {type(mapping).__name__}"
-        raise InvalidInputError(message)
-    try:
-        read = dict(mapping)
-    except Exception as error:  # a class of its own may raise anything
-        message = f"{what} cannot be read ({type(error).__name__})"
-        raise InvalidInputError(message) from error
-    if set(map(type, read)) == {str} and all(map(_is_name, read)):
-        return read
-    return {_name(what, name): value for name, value in read.items()}
-
-
-@lru_cache(maxsize=1024)  # programs use the same few names over and over
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= TEXT_CHARACTERS_MAX and name.isprintable()
-
-
-def _name(where: str, name: object) -> str:
-    if isinstance(name, str):
-        return check_text(f"a name in {where}", name)
-    message = f"a name in {where} is {type(name).__name__}, not text"
-    raise InvalidInputError(message)
-
-
-def seal_personal(personal: object) -> tuple[dict[str, str], bytes | None]:
-    """Return the commitments to erasable fields, freshly salted, and the bytes kept beside them.
-
-    Raises:
-        InvalidInputError: names the field that cannot be kept.
-        LimitError: the values or their number are too large.
-    """
-    values = _read_mapping("personal", personal)
-    if len(values) > COMMITMENTS_MAX:
-        raise LimitError(
-            f"an entry has {len(values)} personal fields, the limit is {COMMITMENTS_MAX} "
-            "(COMMITMENTS_MAX)"
-        )
-    if not values:
-        return {}, None
-    commitments, kept = {}, {}
-    for name, value in values.items():
-        salt = new_salt()
-        try:
-            commitments[name] = commit(salt, name, value)
-        except EncodingError:
-            compact_json(value, f"personal.{name}")  # names the place as its owner knows it
-            raise
-        kept[name] = [salt, value]
-    beside = compact_json(kept, checked=True)
-    if _WHOLE_FLOAT.search(beside):
-        beside = compact_json(settled(kept), checked=True)
-    if len(beside) > PERSONAL_BYTES_MAX:
-        raise LimitError(
-            f"the personal fields are {len(beside)} bytes, the limit is {PERSONAL_BYTES_MAX} "
-            "(PERSONAL_BYTES_MAX); keep the document elsewhere and its digest here"
-        )
-    return commitments, beside
-
-
-def new_salt() -> str:
-    """Return 128 random bits as 22 characters of base64url."""
-    salt = binascii.b2a_base64(random_bytes(_SALT_BYTES)).translate(_URL_SAFE)
-    return salt[:_SALT_CHARACTERS].decode()
+def _spelled(world: World | str) -> str:
+    """Return how an entry spells a world."""
+    return world if type(world) is str and world in _SPELLINGS else as_world(world).value

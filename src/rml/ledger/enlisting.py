@@ -33,6 +33,13 @@ class Enlistment(Protocol):
         """The connection of the database's driver."""
         ...
 
+    def way_out(self) -> Callable[[], object]:
+        """Return what ends a transaction that is begun from now on, and no other.
+
+        To be asked before :attr:`driver`, which may begin one.
+        """
+        ...
+
     def part(self) -> AbstractContextManager[Callable[[], bool]]:
         """Run a block as a part that its exception takes back alone.
 

@@ -120,7 +120,7 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting, L
 
     def resolve(
         self,
-        effect_id: str,
+        effect_id: str | Effect,
         *,
         happened: bool,
         by: str,
@@ -131,7 +131,8 @@ class Ledger(LedgerExports, LedgerCorrecting, LedgerHolding, LedgerForgetting, L
         """Record a person's decision about an effect in doubt: did it happen?
 
         Args:
-            effect_id: the effect, as :meth:`in_doubt` lists it.
+            effect_id: the effect, as :meth:`in_doubt` lists it: then what was looked at is what is
+                decided, as with ``version``. Or its id alone, which names whatever it is by now.
             happened: ``True``: it is done, and the handler will not run again for its key.
                 ``False``: it is not, and the next call runs it.
             by: who decides.

@@ -119,31 +119,26 @@ class Survey:
 
     Attributes:
         doubtful: the indexes of rows for which the store does not vouch. Of every other row it has
-            seen that its bytes begin with the header that its columns and the origin give, that no
-            text in it is empty, no attempt below 1, and that its leaf hash has 32 bytes.
+            seen that no text in it is empty, no attempt below 1, and that its leaf hash has 32
+            bytes.
+        data: the bytes of the rows that there are, in index order; nothing if all are doubtful.
         leaves: the stored leaf hashes in index order, one after the other.
-        ids: the ids in index order, with a quotation mark between each and the next.
-        recorded_ats: the times of recording, in the same way.
-        other_ats: those times ``at`` that are not the time of recording, in the same way.
-        kinds: each kind once.
-        worlds: each world once.
+        columns: each column's values in index order, one a line, which is empty where there is
+            none; an optional column without any may be left out.
         personal: what is kept beside rows, by index.
         steps: the rows of effects.
     """
 
     doubtful: Sequence[int]
+    data: Sequence[bytes] = ()
     leaves: bytes = b""
-    ids: bytes = b""
-    recorded_ats: bytes = b""
-    other_ats: bytes = b""
-    kinds: Sequence[str] = ()
-    worlds: Sequence[str] = ()
+    columns: Mapping[str, bytes] = attrs.field(factory=dict)
     personal: Mapping[int, bytes] = attrs.field(factory=dict)
     steps: Sequence[Step] = ()
 
     def id_at(self, place: int) -> str:
         """Return the id of the row at a place from the start."""
-        return self.ids.split(b'"', place + 1)[place].decode()
+        return self.columns["id"].split(b"\n", place + 1)[place].decode()
 
 
 class Transaction(Protocol):
@@ -197,10 +192,6 @@ class Verifiable(Protocol):
 
     def head(self) -> Head:
         """Return the recorded size and root."""
-        ...
-
-    def data(self, start: int, stop: int) -> Sequence[bytes]:
-        """Return the bytes of the rows that there are in a range, in index order."""
         ...
 
     def survey(self, start: int, stop: int) -> Survey:
@@ -277,6 +268,14 @@ class Store(Verifiable, Protocol):
 
     def last(self, effect: str) -> tuple[str, bytes | None] | None:
         """Return the kind of an effect's newest entry and what is kept beside it, for a replay."""
+        ...
+
+    def supposes_new(self, effect: str) -> bool:
+        """Whether a work would suppose that nothing is recorded of an effect, and ask nobody.
+
+        What it records is checked then, and it runs again on what there is: to claim the effect
+        costs no more than to look at it, so nobody need look before.
+        """
         ...
 
     def scrub(self) -> None:

@@ -12,8 +12,7 @@ from rml.clock import Clock, IdSource
 from rml.context import surroundings
 from rml.error import InvalidInputError
 from rml.ledger.argument import as_seconds, ended
-from rml.ledger.draft import Draft, Receipt
-from rml.ledger.entry import RESERVED_KINDS, check_kind
+from rml.ledger.draft import Draft, Receipt, check_own_kind
 from rml.ledger.store import Store, Transaction
 from rml.world import World
 
@@ -41,6 +40,10 @@ class LedgerWriting:
     timeout: float
     _ids: IdSource
     _store: Store
+
+    def supposes_new(self, effect_id: str) -> bool:
+        """Whether to claim an effect costs no more than to look at it, so nobody need look."""
+        return self._store.supposes_new(effect_id)
 
     def append(
         self,
@@ -82,11 +85,9 @@ class LedgerWriting:
             LedgerUnavailableError: the ledger cannot be written; nothing was recorded.
             AppendUnknownError: the commit failed and may or may not be durable.
         """
-        if check_kind(kind).partition(".")[0] in RESERVED_KINDS:
-            message = f"kind {kind!r} is recorded by the library alone; choose another first word"
-            raise InvalidInputError(message)
-        return self.write(
-            lambda draft: draft.append(
+        check_own_kind(kind)
+        return self._write(
+            lambda draft: draft.record(
                 kind,
                 world=world,
                 facts=facts,
@@ -97,7 +98,8 @@ class LedgerWriting:
                 operation=operation,
                 incident=incident,
                 correlation=correlation,
-            )
+            ),
+            self.timeout,
         )
 
     def write(self, work: Callable[[Draft], T], *, timeout: float | timedelta | None = None) -> T:
@@ -111,6 +113,13 @@ class LedgerWriting:
             LedgerUnavailableError: as :meth:`append`.
             AppendUnknownError: as :meth:`append`.
         """
+        if not callable(work):
+            message = f"work must be a function of a Draft, not {type(work).__name__}"
+            raise InvalidInputError(message)
+        wait = self.timeout if timeout is None else as_seconds("timeout", timeout)
+        return self._write(lambda draft: ended(work(draft)), wait)
+
+    def _write(self, work: Callable[[Draft], T], wait: float) -> T:
         # The caller's: another thread may commit this together with its own.
         around = surroundings()
 
@@ -119,14 +128,10 @@ class LedgerWriting:
             origin = self._store.origin
             draft = Draft(transaction, origin, self.service, now, self._ids.new, around)
             try:
-                return ended(work(draft))
+                return work(draft)
             finally:
                 draft.end()
 
-        if not callable(work):
-            message = f"work must be a function of a Draft, not {type(work).__name__}"
-            raise InvalidInputError(message)
-        wait = self.timeout if timeout is None else as_seconds("timeout", timeout)
         return self._commit(on, wait)
 
     def _commit(self, work: Callable[[Transaction], T], wait: float) -> T:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rml.lint.errors import Kind, raised_kind
 from rml.lint.flow import catches_around, retried_by
 from rml.lint.module import Function, Module, Site
+from rml.lint.retriers import Handing, handings, repeated
 from rml.lint.violation import Hit
 from rml.lint.vocabulary import RETRYING, TRANSPORT_RETRIES
 from rml.world import Action
@@ -19,8 +20,9 @@ _NOT_REPEATED: Final = frozenset({"POST", "PATCH"})
 
 def check_effects(module: Module) -> Iterator[Hit]:
     """Yield effects outside a protected handler, and effects that are repeated."""
+    handed = repeated(module)
     for site in module.sites:
-        repeating = _repetition(module, site)
+        repeating = _repetition(module, site, handed)
         if module.is_covered(site.function):
             if repeating is not None:
                 message = (
@@ -42,13 +44,40 @@ def check_effects(module: Module) -> Iterator[Hit]:
             yield site.call, "RML101", message
 
 
-def _repetition(module: Module, site: Site) -> str | None:
+def check_handings(module: Module) -> Iterator[Hit]:
+    """Yield effects that are handed, as they are, to what repeats them."""
+    for handing in handings(module):
+        name = module.meaning(handing.given)
+        if isinstance(handing.given, ast.Lambda) or not module.effects.match(name):
+            continue
+        if module.is_covered(module.function_of(handing.call)):
+            message = (
+                f"{name} is repeated {handing} inside a protected handler, under one intent; make "
+                "one request, and put @rml.retry above @rml.idempotent"
+            )
+            yield handing.call, "RML103", message
+        else:
+            message = (
+                f"{name} is repeated {handing} without an idempotency key, so the effect may "
+                "happen twice; protect it with @rml.idempotent"
+            )
+            yield handing.call, "RML102", message
+
+
+def _repetition(
+    module: Module, site: Site, handed: Mapping[Function | ast.AST, Handing]
+) -> str | None:
     """Say what repeats a call, as part of a sentence."""
     loop = retried_by(module, site.call)
     if loop is not None:
         return f"by the loop in line {loop.lineno}"
+    around = next((handed[node] for node, _ in module.around(site.call) if node in handed), None)
+    if around is not None:
+        return str(around)
     function = site.function
     while function is not None and function.protection is None:
+        if function in handed:
+            return str(handed[function])
         for decorator, name in function.decorators:
             if name in RETRYING:
                 return f"by @{name} in line {decorator.lineno}"

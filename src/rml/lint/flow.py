@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 from rml.lint.module import Function, Module
 from rml.lint.vocabulary import ATTEMPTS, COUNTERS, ENDING, HANDING_OVER, TELLING, is_rml
 
-Catch: TypeAlias = ast.ExceptHandler | ast.withitem
+# A `return`, `break` or `continue` in a `finally` takes the place of the error on its way.
+Leave: TypeAlias = ast.Return | ast.Break | ast.Continue
+Catch: TypeAlias = ast.ExceptHandler | ast.withitem | Leave
+_LEAVES: Final = (ast.Return, ast.Break, ast.Continue)
 _BOUNDARY: Final = "boundary"
 _SUPPRESS: Final = "contextlib.suppress"
 _LEAVING: Final = (ast.Raise, ast.Return, ast.Break)
@@ -22,12 +26,15 @@ _WITHS: Final = (ast.With, ast.AsyncWith)
 def catches_around(module: Module, node: ast.AST) -> Iterator[tuple[ast.stmt, list[Catch]]]:
     """Yield what may catch an error that a node raises, inside its function, innermost first.
 
-    Each is a ``try`` with its handlers, or a ``with suppress(...)``. It ends at an
-    ``rml.boundary``, which records what crosses it.
+    Each is a ``try`` with its handlers, a ``finally`` that leaves, or a ``with suppress(...)``. It
+    ends at an ``rml.boundary``, which records what crosses it.
     """
     for parent, child in module.around(node):
-        if isinstance(parent, _TRIES) and child in parent.body:
-            yield parent, list(parent.handlers)
+        if isinstance(parent, _TRIES) and child not in parent.finalbody:
+            if child in parent.body:
+                yield parent, list(parent.handlers)
+            if leaving := list(_leaving(module, parent)):
+                yield parent, leaving
         elif isinstance(parent, _WITHS) and child in parent.body:
             names = [module.meaning(item.context_expr) for item in parent.items]
             if any(is_rml(name, _BOUNDARY) for name in names):
@@ -35,6 +42,20 @@ def catches_around(module: Module, node: ast.AST) -> Iterator[tuple[ast.stmt, li
             items = zip(parent.items, names, strict=True)
             if suppressing := [item for item, name in items if name == _SUPPRESS]:
                 yield parent, list(suppressing)
+
+
+def _leaving(module: Module, statement: ast.Try | ast.TryStar) -> Iterator[Catch]:
+    """Yield what leaves a ``finally``; a loop inside it keeps what leaves the loop alone."""
+    for node in module.own(statement.finalbody):
+        if not isinstance(node, _LEAVES):
+            continue
+        within = takewhile(lambda parent: parent is not statement, _parents(module, node))
+        if isinstance(node, ast.Return) or not any(isinstance(p, _LOOPS) for p in within):
+            yield node
+
+
+def _parents(module: Module, node: ast.AST) -> Iterator[ast.AST]:
+    return (parent for parent, _ in module.around(node))
 
 
 def is_boundary(function: Function) -> bool:
@@ -56,6 +77,8 @@ def has_boundary(module: Module, handler: ast.ExceptHandler) -> bool:
 
 def caught_by(module: Module, catch: Catch) -> list[str]:
     """Return the dotted names of what is caught."""
+    if isinstance(catch, _LEAVES):
+        return ["BaseException"]
     if isinstance(catch, ast.withitem):
         call = catch.context_expr
         given = call.args if isinstance(call, ast.Call) else []
@@ -72,7 +95,7 @@ def written_out(node: ast.expr) -> list[ast.expr]:
 
 def drops(module: Module, catch: Catch) -> bool:
     """Say whether what was caught goes nowhere: not raised, not escalated, not handed on."""
-    if isinstance(catch, ast.withitem):
+    if not isinstance(catch, ast.ExceptHandler):
         return True
     for node in module.own(catch.body):
         if isinstance(node, ast.Raise):
@@ -121,7 +144,7 @@ def retried_by(module: Module, node: ast.AST) -> ast.stmt | None:
 def _again(module: Module, loop: _Loop, attempt: ast.stmt, node: ast.AST) -> bool:
     """Say whether a loop goes on when an attempt at a node fails, and ends when it succeeds."""
     handlers = attempt.handlers if isinstance(attempt, _TRIES) else []
-    if isinstance(attempt, _TRIES) and not any(_falls_through(h.body) for h in handlers):
+    if isinstance(attempt, _TRIES) and not any(falls_through(h.body) for h in handlers):
         return False
     succeeding = attempt.body if isinstance(attempt, _WITHS) else _succeeding(attempt)
     if isinstance(loop, ast.While):
@@ -145,10 +168,11 @@ def _succeeding(attempt: ast.stmt) -> list[ast.stmt]:
     return [*attempt.body, *attempt.orelse]
 
 
-def _falls_through(body: Sequence[ast.stmt]) -> bool:
+def falls_through(body: Sequence[ast.stmt]) -> bool:
+    """Say whether what a handler does last, in some case, is not to leave."""
     last = body[-1]
     if isinstance(last, ast.If):
-        return not last.orelse or _falls_through(last.body) or _falls_through(last.orelse)
+        return not last.orelse or falls_through(last.body) or falls_through(last.orelse)
     return not isinstance(last, _LEAVING)
 
 

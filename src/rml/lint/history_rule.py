@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rml.lint.errors import is_any, is_broad, is_general, is_history, raised_kind
@@ -12,12 +12,14 @@ from rml.lint.flow import (
     catches_around,
     caught_by,
     drops,
+    falls_through,
     has_boundary,
     is_boundary,
     retried_by,
     written_out,
 )
 from rml.lint.module import Function, Module
+from rml.lint.retriers import Handing, repeated
 from rml.lint.violation import Hit
 from rml.lint.vocabulary import RAISING, RETRYING, Patterns, is_rml
 from rml.world import World
@@ -26,14 +28,21 @@ _RAISING: Final = Patterns(RAISING)
 _TRIES: Final = (ast.Try, ast.TryStar)
 _AROUND: Final = (*_TRIES, ast.With, ast.AsyncWith)
 _NAMED_ON: Final = frozenset(
-    {"stamina.retry", "stamina.retry_context", "stamina.AsyncRetryingCaller.on"}
+    {
+        "stamina.retry",
+        "stamina.retry_context",
+        "stamina.RetryingCaller.on",
+        "stamina.AsyncRetryingCaller.on",
+    }
 )
 _BY_TYPE: Final = "tenacity.retry_if_exception_type"
+_TENACITY: Final = "tenacity.retry"
 _BACKOFF: Final = "backoff.on_exception"
 
 
 def check_history(module: Module) -> Iterator[Hit]:
     """Yield where an error of the history world is raised and does not get out as such."""
+    handed = repeated(module)
     for raising in module.every(ast.Raise):
         kind = raised_kind(module, raising)
         if kind is None or kind.world is not World.RML3:
@@ -48,7 +57,7 @@ def check_history(module: Module) -> Iterator[Hit]:
                 yield _dropped(module, raising, statement, catch)
             break
         else:
-            yield from _retried(module, raising)
+            yield from _retried(module, raising, handed)
 
 
 def _catches(module: Module, catch: Catch, name: str) -> bool:
@@ -60,7 +69,7 @@ def _dropped(module: Module, raising: ast.Raise, statement: ast.stmt, catch: Cat
     if retried_by(module, raising) is not None:
         message = "this error is history, and the loop around it tries again; let it out"
         return raising, "RML105", message
-    node = statement if isinstance(catch, ast.withitem) else catch
+    node = _place(statement, catch)
     message = (
         f"the history error that line {raising.lineno} raises ends here; raise it on, or hand "
         "it to rml.escalate"
@@ -68,8 +77,21 @@ def _dropped(module: Module, raising: ast.Raise, statement: ast.stmt, catch: Cat
     return node, "RML106", message
 
 
-def _retried(module: Module, raising: ast.Raise) -> Iterator[Hit]:
+def _place(statement: ast.stmt, catch: Catch) -> ast.stmt | ast.ExceptHandler:
+    return statement if isinstance(catch, ast.withitem) else catch
+
+
+def _retried(
+    module: Module, raising: ast.Raise, handed: Mapping[Function | ast.AST, Handing]
+) -> Iterator[Hit]:
     function = module.function_of(raising)
+    handing = None if function is None else handed.get(function)
+    if handing is not None and _is_of_everything(module, handing):
+        message = (
+            f"this error is history, and {handing.name} in line {handing.call.lineno} retries "
+            "every exception; name those that it may retry"
+        )
+        yield raising, "RML105", message
     for decorator, name in function.decorators if function is not None else ():
         if name in RETRYING and _retries_all(module, decorator, name):
             message = (
@@ -79,12 +101,19 @@ def _retried(module: Module, raising: ast.Raise) -> Iterator[Hit]:
             yield raising, "RML105", message
 
 
+def _is_of_everything(module: Module, handing: Handing) -> bool:
+    """Say whether what repeats a function does so after every exception, if that can be seen."""
+    made = handing.call.func
+    name = {"tenacity.Retrying": _TENACITY, "tenacity.AsyncRetrying": _TENACITY}.get(handing.name)
+    return isinstance(made, ast.Call) and _retries_all(module, made, name or handing.name)
+
+
 def _retries_all(module: Module, decorator: ast.expr, name: str) -> bool:
     if name.startswith("rml."):
         return False
     if not isinstance(decorator, ast.Call):
         return True
-    if name == "tenacity.retry":
+    if name == _TENACITY:
         return not any(word.arg in {"retry", None} for word in decorator.keywords)
     names = [module.meaning(node) for node in _retried_exceptions(name, decorator)]
     return any(is_broad(n) for n in names)
@@ -121,13 +150,37 @@ def check_handlers(module: Module) -> Iterator[Hit]:
     """Yield handlers of history errors that drop them, or raise them as something smaller."""
     for handler in module.every(ast.ExceptHandler):
         name = next((n for n in caught_by(module, handler) if is_history(module, n)), None)
+        is_dropped = drops(module, handler)
+        if (name is not None and not is_dropped) or _escalates(module, handler):
+            yield from _tried_again(module, handler)
         if name is None:
             continue
-        if drops(module, handler) and not has_boundary(module, handler):
+        if is_dropped and not has_boundary(module, handler):
             yield handler, "RML106", _swallowed(name)
         for node in module.own(handler.body):
             if isinstance(node, ast.Raise):
                 yield from _narrowed(module, node)
+
+
+def _escalates(module: Module, handler: ast.ExceptHandler) -> bool:
+    calls = (node for node in module.own(handler.body) if isinstance(node, ast.Call))
+    return any(is_rml(module.meaning(call.func), "escalate") for call in calls)
+
+
+def _tried_again(module: Module, handler: ast.ExceptHandler) -> Iterator[Hit]:
+    """Yield a handler after which a loop makes another attempt at what has become history."""
+    if not falls_through(handler.body):
+        return
+    statement = next(parent for parent, _ in module.around(handler))
+    assert isinstance(statement, _TRIES)
+    calls = (node for node in module.own(statement.body) if isinstance(node, ast.Call))
+    loop = next(filter(None, (retried_by(module, call) for call in calls)), None)
+    if loop is not None:
+        message = (
+            f"what is caught here is history, and the loop in line {loop.lineno} tries again; "
+            "leave the loop, or raise it on"
+        )
+        yield handler, "RML105", message
 
 
 def _narrowed(module: Module, raising: ast.Raise) -> Iterator[Hit]:
@@ -161,8 +214,7 @@ def check_broad(module: Module) -> Iterator[Hit]:
             if catch is None:
                 continue
             if drops(module, catch):
-                node = statement if isinstance(catch, ast.withitem) else catch
-                yield node, "RML108", _swallowed(name)
+                yield _place(statement, catch), "RML108", _lost(catch, name)
             break
 
 
@@ -199,6 +251,16 @@ def _is_protected(functions: list[Function]) -> bool:
 def _is_raising(module: Module, call: ast.Call) -> bool:
     name = module.meaning(call.func)
     return name.startswith("rml.") and _RAISING.match(name)
+
+
+def _lost(catch: Catch, name: str) -> str:
+    if isinstance(catch, ast.ExceptHandler | ast.withitem):
+        return _swallowed(name)
+    word = type(catch).__name__.lower()
+    return (
+        f"this {word} in a finally takes the place of every error, and a history error with it; "
+        "leave after the try statement"
+    )
 
 
 def _swallowed(name: str) -> str:

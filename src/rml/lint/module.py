@@ -69,6 +69,7 @@ class Module:
         for function in self.functions:
             decorators = function.node.decorator_list
             function.decorators.extend((node, self.meaning(node)) for node in decorators)
+        self.effects = effects
         self._covered = _covered(self.functions, dict(self._uses()))
         self.sites: list[Site] = self._sites(effects)
 
@@ -117,7 +118,11 @@ class Module:
 
     def called(self, call: ast.Call) -> list[Function]:
         """Return the functions of this file that a call may mean."""
-        return self._by_name.get(self.meaning(call.func), [])
+        return self.named(call.func)
+
+    def named(self, node: ast.expr) -> list[Function]:
+        """Return the functions of this file that an expression may mean."""
+        return self._by_name.get(self.meaning(node), [])
 
     def is_covered(self, function: Function | None) -> bool:
         """Say whether a function is protected, or run by protected handlers alone."""

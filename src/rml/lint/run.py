@@ -15,7 +15,13 @@ import attrs
 
 from rml.lint.acceptance import accepted
 from rml.lint.definition_rule import check_definitions, check_levers
-from rml.lint.effects_rule import check_effects, check_hints, check_order, check_transports
+from rml.lint.effects_rule import (
+    check_effects,
+    check_handings,
+    check_hints,
+    check_order,
+    check_transports,
+)
 from rml.lint.history_rule import check_broad, check_handlers, check_history, check_retried
 from rml.lint.module import Module
 from rml.lint.settings import Settings
@@ -25,7 +31,7 @@ from rml.lint.vocabulary import Patterns
 Rule: TypeAlias = Callable[[Module], Iterable[Hit]]
 
 RULES: Final[tuple[Rule, ...]] = (
-    *(check_effects, check_order, check_transports, check_hints),
+    *(check_effects, check_handings, check_order, check_transports, check_hints),
     *(check_history, check_retried, check_handlers, check_broad, check_definitions),
     check_levers,
 )
@@ -61,12 +67,23 @@ def check(paths: Iterable[str], settings: Settings) -> Report:
     for path in dict.fromkeys(_files(paths, settings)):
         files += 1
         try:
-            source = path.read_bytes()
+            source = _read(path)
             violations += check_source(source, path, effects)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread[str(path)] = _reason(error)
     wanted = sorted({violation for violation in violations if settings.has_code(violation.code)})
     return Report(files, wanted, unread)
+
+
+def _read(path: Path) -> bytes:
+    """Return what a file holds; a pipe or a device would keep a reader waiting.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("not a regular file")
+    return path.read_bytes()
 
 
 def check_source(source: bytes, path: Path, effects: Patterns) -> Iterator[Violation]:

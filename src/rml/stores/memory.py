@@ -47,6 +47,7 @@ class _Contents:
     tiles: list[Tile] = attrs.field(factory=list)
     leases: dict[str, Lease] = attrs.field(factory=dict)
     places: dict[str, int] = attrs.field(factory=dict)
+    of_effects: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     frontier: Frontier = attrs.field(factory=Frontier)
 
     def copy(self) -> _Contents:
@@ -55,17 +56,33 @@ class _Contents:
             list(self.tiles),
             dict(self.leases),
             dict(self.places),
+            dict(self.of_effects),
             self.frontier.copy(),
         )
 
+    def append(self, row: Row) -> None:
+        self.rows.append(row)
+        effect = row.columns[_EFFECT]
+        if effect is not None:
+            self.of_effects[effect] = (*self.of_effects.get(effect, ()), row.index)
+
     def select(self, query: Query) -> Iterator[Entry]:
-        among = self.rows[max(query.after + 1, 0) : query.before]
+        among = self._among(query)
         rows = reversed(among) if query.newest_first else iter(among)
         matching = filter(condition(query), map(_read, rows))
         for count, entry in enumerate(matching, 1):
             if query.limit is not None and count > query.limit:
                 return
             yield entry
+
+    def _among(self, query: Query) -> list[Row]:
+        """Return the rows in a query's range; of one effect, as every call asks, no others."""
+        start, stop = max(query.after + 1, 0), query.before
+        if query.effect is None:
+            return self.rows[start:stop]
+        end = len(self.rows) if stop is None else stop
+        indexes = self.of_effects.get(query.effect, ())
+        return [self.rows[index] for index in indexes if start <= index < end]
 
     def leases_of(self, saying: bytes) -> list[Lease]:
         effects = {row.columns[_EFFECT] for row in self.rows if saying in row.data}
@@ -137,6 +154,10 @@ class MemoryStore:
         contents = self._contents
         return list(contents.select(Query(effect=effect))), contents.leases.get(effect)
 
+    def supposes_new(self, effect: str) -> bool:  # noqa: ARG002 - as stores are asked
+        """Say no: a work looks."""
+        return False
+
     def last(self, effect: str) -> tuple[str, bytes | None] | None:
         """Return the kind of an effect's newest entry and what is kept beside it."""
         newest = Query(effect=effect, newest_first=True, limit=1)
@@ -166,12 +187,9 @@ class MemoryStore:
         """Say no: threads of one process that only compute gain nothing."""
         return False
 
-    def data(self, start: int, stop: int) -> list[bytes]:
-        """Return the bytes of the entries in a range."""
-        return [row.data for row in self.rows(start, stop)]
-
     def survey(self, start: int, stop: int) -> Survey:
         """Vouch for nothing."""
+        self._check_open()
         return Survey(doubtful=range(start, stop))
 
     def erasures(self, entries: Sequence[str]) -> list[bytes]:
@@ -238,7 +256,7 @@ class _MemoryTransaction:
         if self._contents.places.setdefault(entry_id, index) != index:
             raise LedgerCorruptError(f"the ledger refused the change: the id {entry_id} is taken")
         row = Row(index, sealed.data, sealed.leaf, sealed.personal, sealed.columns)
-        self._contents.rows.append(row)
+        self._contents.append(row)
         self._contents.tiles += self._contents.frontier.add(sealed.leaf)
         return index
 

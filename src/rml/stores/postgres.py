@@ -27,6 +27,7 @@ from rml.ledger.errors import AppendUnknownError, LedgerBusyError, LedgerUnavail
 from rml.ledger.store import Opening, Transaction
 from rml.stores import postgres_enlisted, postgres_schema
 from rml.stores.postgres_enlisted import PostgresEnlisted
+from rml.stores.postgres_line import Line
 from rml.stores.postgres_listening import Listener
 from rml.stores.postgres_place import explain, is_lost, may_start_over, place_of
 from rml.stores.postgres_reading import (
@@ -36,14 +37,16 @@ from rml.stores.postgres_reading import (
     closed,
     until,
 )
-from rml.stores.postgres_rows import Connection
 from rml.stores.postgres_sealing import Sealer
+from rml.stores.postgres_standing import Standing, Standings
 from rml.stores.postgres_writing import PostgresTransaction, StartOver
 
 T = TypeVar("T")
 
 # Even who will not wait for others waits so long for a connection to be opened, in seconds.
 CONNECT_SECONDS: Final = 1.0
+# How soon a connection that could not be opened is tried again, in seconds.
+AGAIN_SECONDS: Final = 0.5
 # A commit without an answer is looked for at least so long, whatever is left of the caller's time.
 SETTLE_SECONDS: Final = 5.0
 
@@ -81,15 +84,18 @@ class PostgresStore(PostgresReading):
     def _start(self) -> None:
         """Have no connections yet: at first, and in a forked child."""
         self._inside = threading.local()
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
+        self._pool: ConnectionPool[Line] = ConnectionPool(
             self._place.conninfo,
+            connection_class=Line,
             kwargs=postgres_schema.settings(),
             min_size=0,
             max_size=self._place.connections,
             open=False,
             num_workers=1,
+            reconnect_timeout=AGAIN_SECONDS,
         )
         self._opened = threading.Lock()
+        self._standings = Standings()
         self._sealer = Sealer(self._place, self._oid, self._lend)
         self._listener = Listener(self._place, self._oid)
 
@@ -103,33 +109,47 @@ class PostgresStore(PostgresReading):
     # Connections ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _lend(self, deadline: float | None) -> Iterator[Connection]:
+    def _lend(self, deadline: float | None) -> Iterator[Line]:
         """Lend a connection of the pool, until a deadline or for as long as the ledger waits."""
         self._check_usable()
         if self._pool.closed:
             with self._opened, suppress(psycopg.OperationalError):
                 self._pool.open()
-        try:
-            seconds = until(deadline, self._opening.timeout)
-            connection = self._pool.getconn(max(seconds, CONNECT_SECONDS))
-        except PoolTimeout as error:
-            raise self._without_connection() from error
-        except PoolClosed as error:
-            raise closed() from error
+        seconds = max(until(deadline, self._opening.timeout), CONNECT_SECONDS)
+        connection = self._connected(time.monotonic() + seconds)
         try:
             yield connection
         finally:
             self._pool.putconn(connection)
 
-    def _without_connection(self) -> RmlError:
+    def _connected(self, end: float) -> Line:
+        """Take a connection that the server has not ended; the pool tries again when it is asked.
+
+        Left to itself it would wait for longer and longer between two attempts, and not know that
+        the server is back.
+        """
+        while True:
+            try:
+                connection = self._pool.getconn(min(end - time.monotonic(), AGAIN_SECONDS))
+            except PoolTimeout as error:
+                if time.monotonic() >= end:
+                    raise self._without_connection() from error
+            except PoolClosed as error:
+                raise closed() from error
+            else:
+                if not _has_ended(connection):
+                    return connection
+                self._pool.putconn(connection)
+
+    def _without_connection(self) -> Exception:
         place, most = self._place.name, self._place.connections
-        if self._pool.get_stats().get("pool_size", 0) >= most:
-            return LedgerBusyError(
-                f"all {most} connections of this process to {place} stayed in use; nothing was "
-                "recorded, try again, or give the URL more with connections=N"
-            )
-        return LedgerUnavailableError(
-            f"the server of the ledger {place} cannot be reached; nothing was recorded"
+        try:
+            postgres_schema.connect(self._place, CONNECT_SECONDS).close()
+        except psycopg.Error as error:
+            return explain(error, self._place)
+        return LedgerBusyError(
+            f"all {most} connections of this process to {place} stayed in use; nothing was "
+            "recorded, try again, or give the URL more with connections=N"
         )
 
     def _check_usable(self) -> None:
@@ -137,6 +157,10 @@ class PostgresStore(PostgresReading):
             raise closed()
 
     # Writing -------------------------------------------------------------------------------------
+
+    def supposes_new(self, effect: str) -> bool:
+        """Say yes of an effect of which this process knows nothing."""
+        return effect not in self._standings
 
     def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
         """Run ``work`` in one durable commit; its entries have their indexes a moment later."""
@@ -154,9 +178,16 @@ class PostgresStore(PostgresReading):
 
     def _carry_out(self, work: Callable[[Transaction], T], deadline: float) -> T:
         alone, pause = False, PAUSE_SECONDS
+        known: Callable[[str], Standing | None] = self._standings.get
         while True:
             transaction = PostgresTransaction(
-                self._place, self._oid, self._sealer, self._lend, deadline, alone=alone
+                self._place,
+                self._oid,
+                self._sealer,
+                self._lend,
+                deadline,
+                alone=alone,
+                known=known,
             )
             try:
                 result = work(transaction)
@@ -166,17 +197,18 @@ class PostgresStore(PostgresReading):
                     return result
             except StartOver:
                 pass
-            except BaseException:
-                if transaction.trouble is None:
+            except BaseException as error:
+                if transaction.trouble is not None:
+                    if self._has_happened(transaction, transaction.trouble, deadline):
+                        self._note(transaction)
+                        return result
+                    time.sleep(pause)
+                    pause = min(pause * 2, PAUSE_SECONDS_MAX)
+                elif not (transaction.supposes and isinstance(error, Exception)):
                     raise
-                if self._has_happened(transaction, transaction.trouble, deadline):
-                    self._note(transaction)
-                    return result
-                time.sleep(pause)
-                pause = min(pause * 2, PAUSE_SECONDS_MAX)
             finally:
                 transaction.abandon()
-            alone = transaction.must_be_alone
+            alone, known = transaction.must_be_alone, transaction.known_next
             if transaction.in_the_way is not None:
                 transaction.wait_for(transaction.in_the_way)
 
@@ -199,7 +231,7 @@ class PostgresStore(PostgresReading):
             timeout=timeout,
         )
 
-    def _check_same(self, connection: Connection) -> None:
+    def _check_same(self, connection: postgres_enlisted.Driver) -> None:
         """Refuse a connection to another database; the server may have changed since last time."""
         found = postgres_enlisted.where(connection, self._place)
         if found != self._where:
@@ -207,10 +239,16 @@ class PostgresStore(PostgresReading):
                 self._where = postgres_enlisted.where(own, self._place)
         if found != self._where:
             raise postgres_enlisted.elsewhere(self._place)
+        if found[-1] != self._oid:
+            raise postgres_enlisted.replaced(self._place)
 
     def _note(self, transaction: PostgresTransaction) -> None:
         if transaction.wrote:
             self._sealer.wrote()
+        if transaction.effect is not None:
+            standing = transaction.standing
+            is_open = standing is not None and standing.lease is not None
+            self._standings.keep(transaction.effect, standing if is_open else None)
 
     def _has_happened(
         self, transaction: PostgresTransaction, trouble: psycopg.Error, deadline: float
@@ -270,6 +308,16 @@ class PostgresStore(PostgresReading):
         """Begin anew, and leave what the parent uses alone."""
         _inherited.append((self._pool, self._sealer, self._listener))
         self._start()
+
+
+def _has_ended(connection: psycopg.Connection[Any]) -> bool:
+    """Say whether the server has ended a connection while it was not in use."""
+    try:
+        for _ in range(2):  # its last words, and that there will be no more
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 _stores: WeakSet[PostgresStore] = WeakSet()

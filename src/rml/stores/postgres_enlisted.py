@@ -8,7 +8,7 @@ so calls with other keys go on. Only a work that reads anything else holds the g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, TypeVar, cast
 
@@ -25,6 +25,8 @@ from rml.stores.postgres_place import Place, explain
 from rml.stores.postgres_sealing import GATE, Sealer, lock_number
 
 T = TypeVar("T")
+# The second kind comes from SQLAlchemy's asyncio sessions.
+Driver = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 # A server tells when it was started to the microsecond, and no other one was started just then.
 _WHERE: Final = (
@@ -52,6 +54,11 @@ class PsycopgEnlistment:
 
     driver: psycopg.Connection[Any]
 
+    def way_out(self) -> Callable[[], object]:
+        """Return what ends a transaction that is begun from now on, and no other."""
+        is_idle = self.driver.info.transaction_status == TransactionStatus.IDLE
+        return self.driver.rollback if is_idle else _stay
+
     @contextmanager
     def part(self) -> Iterator[Callable[[], bool]]:
         """Run the block as a part that its exception takes back alone.
@@ -76,6 +83,10 @@ class PsycopgEnlistment:
         return True
 
 
+def _stay() -> None:
+    """Leave the application's transaction as it is."""
+
+
 def enlistment(connection: object) -> PsycopgEnlistment:
     """Return what a ledger needs of a connection.
 
@@ -84,7 +95,8 @@ def enlistment(connection: object) -> PsycopgEnlistment:
     """
     if not isinstance(connection, psycopg.Connection):
         raise EnlistmentError(
-            f"psycopg's {type(connection).__name__} cannot be joined; give a psycopg.Connection"
+            f"psycopg's {type(connection).__name__} cannot be joined; give a psycopg.Connection, "
+            "or an AsyncSession of SQLAlchemy, by its run_sync()"
         )
     return PsycopgEnlistment(connection)
 
@@ -93,16 +105,46 @@ def enlistment(connection: object) -> PsycopgEnlistment:
 class _Plain:
     """A connection whose rows come as the ledger reads them, whatever the application has set."""
 
-    _connection: psycopg.Connection[Any]
+    _connection: Driver
 
     def execute(
         self, text: str, values: Sequence[Any] | None = None, *, binary: bool = False
-    ) -> psycopg.Cursor[Any]:
+    ) -> _Rows:
+        if isinstance(self._connection, psycopg.AsyncConnection):
+            return _awaited(_asked(self._connection, text, values, binary=binary))
         cursor = psycopg.Cursor(self._connection, row_factory=tuple_row)
-        return cursor.execute(text, values, prepare=False, binary=binary)
+        cursor.execute(text, values, prepare=False, binary=binary)
+        return _Rows(cursor.fetchall() if cursor.description else ())
 
 
-def _is_in_transaction(connection: psycopg.Connection[Any]) -> bool:
+class _Rows(list[Any]):
+    """What a statement has returned."""
+
+    def fetchall(self) -> _Rows:
+        return self
+
+
+async def _asked(
+    connection: psycopg.AsyncConnection[Any],
+    text: str,
+    values: Sequence[Any] | None,
+    *,
+    binary: bool,
+) -> _Rows:
+    cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+    await cursor.execute(text, values, prepare=False, binary=binary)
+    return _Rows(await cursor.fetchall() if cursor.description else ())
+
+
+def _awaited(waiting: Coroutine[Any, Any, T]) -> T:
+    """Wait as SQLAlchemy's ``run_sync`` does: these connections come from nowhere else."""
+    from sqlalchemy.util import await_only
+
+    found: T = await_only(waiting)
+    return found
+
+
+def _is_in_transaction(connection: Driver) -> bool:
     return not connection.closed and connection.info.transaction_status in {
         TransactionStatus.INTRANS,
         TransactionStatus.INERROR,
@@ -110,7 +152,7 @@ def _is_in_transaction(connection: psycopg.Connection[Any]) -> bool:
 
 
 @contextmanager
-def _taken_back(connection: psycopg.Connection[Any], name: str) -> Iterator[None]:
+def _taken_back(connection: Driver, name: str) -> Iterator[None]:
     """Keep what the block changes, unless it fails."""
     plain = _Plain(connection)
     plain.execute(f"SAVEPOINT {name}")
@@ -128,19 +170,19 @@ def _taken_back(connection: psycopg.Connection[Any], name: str) -> Iterator[None
 # Joining ------------------------------------------------------------------------------------------
 
 
-def where(connection: psycopg.Connection[Any], place: Place) -> tuple[Any, ...]:
+def where(connection: Driver, place: Place) -> tuple[Any, ...]:
     """Return what tells a ledger's schema from any other, on this server or another one."""
     found = _Plain(connection).execute(_WHERE, (place.schema,)).fetchall()
     return tuple(found[0])
 
 
-def check(connection: object) -> psycopg.Connection[Any]:
+def check(connection: object) -> Driver:
     """Return the connection if it is one whose transaction can be joined.
 
     Raises:
         EnlistmentError: it is another driver's, or in no state to be joined.
     """
-    if not isinstance(connection, psycopg.Connection):
+    if not isinstance(connection, psycopg.Connection | psycopg.AsyncConnection):
         raise EnlistmentError(
             f"this ledger is in PostgreSQL, and a {type(connection).__module__}."
             f"{type(connection).__name__} is no psycopg.Connection"
@@ -166,7 +208,7 @@ def check(connection: object) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def untouched_if_refused(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def untouched_if_refused(connection: Driver) -> Iterator[None]:
     """End the transaction that looking at a connection has begun, if the block raises."""
     was_idle = connection.info.transaction_status == TransactionStatus.IDLE
     try:
@@ -174,11 +216,14 @@ def untouched_if_refused(connection: psycopg.Connection[Any]) -> Iterator[None]:
     except BaseException:
         if was_idle:
             with suppress(psycopg.Error):
-                connection.rollback()
+                if isinstance(connection, psycopg.AsyncConnection):
+                    _awaited(connection.rollback())
+                else:
+                    connection.rollback()
         raise
 
 
-def check_settings(connection: psycopg.Connection[Any]) -> None:
+def check_settings(connection: Driver) -> None:
     """Check that the transaction can write, and that its commit will be durable.
 
     Raises:
@@ -192,6 +237,13 @@ def check_settings(connection: psycopg.Connection[Any]) -> None:
         )
     if read_only == "on":
         raise EnlistmentError("the transaction is read-only")
+
+
+def replaced(place: Place) -> EnlistmentError:
+    """Return the error of a ledger whose schema is another one than when it was opened."""
+    return EnlistmentError(
+        f"the schema of the ledger {place.name} was replaced since it was opened; open it again"
+    )
 
 
 def elsewhere(place: Place) -> EnlistmentError:
@@ -209,7 +261,7 @@ def elsewhere(place: Place) -> EnlistmentError:
 class PostgresEnlisted:
     """A transaction that the application commits; see the module."""
 
-    connection: psycopg.Connection[Any]
+    connection: Driver
     place: Place
     oid: int
     sealer: Sealer
@@ -322,7 +374,7 @@ class EnlistedTransaction:
     def _lock(self, statement: str, values: tuple[Any, ...]) -> None:
         patience = f"{max(1, round(self._enlisted.timeout * 1000))}ms"
         isolation = self._plain.execute(statement, (patience, *values)).fetchall()[0][0]
-        if isolation != "read committed":
+        if isolation not in {"read committed", "read uncommitted"}:  # the same in PostgreSQL
             raise EnlistmentError(
                 f"the transaction's isolation is {isolation!r}: it does not see what others have "
                 "recorded since it began, so nothing can be decided in it; use READ COMMITTED, "

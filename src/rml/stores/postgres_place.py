@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import attrs
 import psycopg
+from psycopg.errors import UniqueViolation
 
 from rml.error import InvalidInputError
 from rml.ledger.errors import (
@@ -32,6 +33,8 @@ _START_OVER: Final = ("40001", "40P01")
 _BUSY: Final = {
     "55P03": "other writers kept it busy until the deadline",
     "57014": "a statement was cancelled, or took longer than the server's statement_timeout",
+    "25P03": "the work took longer than the server's idle_in_transaction_session_timeout",
+    "25P04": "the work took longer than the server's transaction_timeout",
     "40001": "other transactions were in the way until the deadline",
     "40P01": "other transactions were in the way until the deadline",
 }
@@ -43,7 +46,7 @@ _UNAVAILABLE: Final = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Place:
     """One schema of a database.
 
@@ -84,6 +87,11 @@ def place_of(url: str) -> Place:
         host = parts.netloc.rpartition("@")[2]
     except ValueError as error:
         raise InvalidInputError("the postgresql: URL cannot be read") from error
+    if parts.fragment or "@" in parts.path or any("@" in name for name, _ in given):
+        raise InvalidInputError(
+            "the postgresql: URL cannot be read; in a password, write / as %2F, ? as %3F, # as %23 "
+            "and @ as %40"
+        )
     ours = {name: value for name, value in given if name in {"schema", "connections"}}
     theirs = [(name, value) for name, value in given if name not in ours]
     schema = ours.get("schema", SCHEMA)
@@ -111,6 +119,11 @@ def is_lost(error: psycopg.Error) -> bool:
 def may_start_over(error: psycopg.Error) -> bool:
     """Say whether the transaction was taken back for the sake of another one."""
     return error.sqlstate in _START_OVER
+
+
+def is_there_already(error: psycopg.Error | None) -> bool:
+    """Say whether an entry was refused since one with its id is there."""
+    return isinstance(error, UniqueViolation) and error.diag.constraint_name == "entries_id"
 
 
 def explain(error: psycopg.Error, place: Place) -> Exception:

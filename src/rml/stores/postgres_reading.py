@@ -19,8 +19,9 @@ from rml.ledger.entry import Entry
 from rml.ledger.errors import LedgerUnavailableError
 from rml.ledger.store import Head, Lease, Opening, Query, Row, Survey
 from rml.ledger.tree import TILE_HEIGHT, Tile
+from rml.stores import postgres_findings, postgres_surveys
 from rml.stores import postgres_rows as rows
-from rml.stores import postgres_schema
+from rml.stores.postgres_line import Line
 from rml.stores.postgres_place import Place, explain, is_lost
 from rml.stores.postgres_rows import Connection
 from rml.stores.postgres_sealing import Sealer
@@ -34,10 +35,6 @@ PAUSE_SECONDS_MAX: Final = 0.5
 _INDEX_MAX: Final = 2**63 - 1
 _STRAYS_MAX: Final = 100
 _LEVEL_MAX: Final = 6
-_DATA: Final = (
-    "SELECT e.bytes FROM ~places AS p JOIN ~entries AS e USING (seq) "
-    "WHERE p.idx >= %b AND p.idx < %b ORDER BY p.idx"
-)
 _TILES: Final = (
     "SELECT level, place, hashes, root FROM ~tiles WHERE level = %b AND place >= %b AND place < %b "
     "ORDER BY place"
@@ -76,17 +73,17 @@ class PostgresReading(ABC):
         """Refuse a store that is closed; the writing half knows."""
 
     @abstractmethod
-    def _lend(self, deadline: float | None) -> AbstractContextManager[Connection]:
+    def _lend(self, deadline: float | None) -> AbstractContextManager[Line]:
         """Lend a connection; the writing half has the pool."""
 
-    def _read(self, work: Callable[[Connection], T], *, settled: bool = True) -> T:
+    def _read(self, work: Callable[[Line], T], *, settled: bool = True) -> T:
         """Read, and read again over another connection while the ledger's time lasts."""
         self._check_usable()
         if settled:
             self._settle()
         return self._lasting(work)
 
-    def _lasting(self, work: Callable[[Connection], T]) -> T:
+    def _lasting(self, work: Callable[[Line], T]) -> T:
         """Do what may be done again, also if connections are lost; other errors are raised."""
         end, pause = time.monotonic() + self._opening.timeout, PAUSE_SECONDS
         while True:
@@ -160,8 +157,13 @@ class PostgresReading(ABC):
 
     def last(self, effect: str) -> tuple[str, bytes | None] | None:
         """Return the kind of an effect's newest entry and what is kept beside it."""
-        found = self._all(rows.LAST_OF_EFFECT, effect, settled=False)
-        return found[0] if found else None
+        found = self._read(
+            lambda line: line.ask(self._place, rows.LAST_OF_EFFECT, (effect,)), settled=False
+        )
+        if not found:
+            return None
+        ((kind, personal),) = found
+        return str(kind, "utf-8") if kind else "", personal
 
     def leases(self, saying: bytes = b"") -> list[Lease]:
         """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
@@ -196,12 +198,8 @@ class PostgresReading(ABC):
         return True
 
     def survey(self, start: int, stop: int) -> Survey:
-        """Vouch for nothing."""
-        return Survey(doubtful=range(start, stop))
-
-    def data(self, start: int, stop: int) -> list[bytes]:
-        """Return the bytes of the rows from one index to another."""
-        return [data for (data,) in self._all(_DATA, start, stop)]
+        """Tell what can be told at once of the rows from one index to another."""
+        return postgres_surveys.survey(self._all, start, stop)
 
     def tiles(self, level: int, start: int, stop: int) -> list[Tile]:
         """Return the stored tiles of a level from one place to another."""
@@ -223,7 +221,7 @@ class PostgresReading(ABC):
 
     def findings(self) -> list[tuple[str, str]]:
         """Return what is wrong with the schema, and which entries were left without an index."""
-        return self._read(lambda connection: postgres_schema.findings(connection, self._place))
+        return self._read(lambda connection: postgres_findings.findings(connection, self._place))
 
     def _all(self, text: str, *values: Any, settled: bool = True) -> list[Any]:
         statement = self._place.sql(text)

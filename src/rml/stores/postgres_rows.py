@@ -9,12 +9,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import attrs
 import psycopg
 
 from rml.ledger.entry import COLUMNS, Entry, Sealed
 from rml.ledger.errors import LedgerCorruptError
-from rml.ledger.store import EQUAL, Head, Lease, Query
+from rml.ledger.store import Head, Lease, Query
 from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
+from rml.stores.conditions import Dialect, conditions
+from rml.stores.postgres_line import Statement
 from rml.stores.postgres_place import Place
 
 Connection = psycopg.Connection[Any]
@@ -24,10 +27,14 @@ _KEPT: Final = "LEFT JOIN ~personal AS k ON k.entry = e.id"
 # Sealed entries, and all of them: those without an index come last, in the order of insertion.
 _SEALED: Final = f"~places AS p JOIN ~entries AS e USING (seq) {_KEPT}"
 _ALL: Final = f"~entries AS e LEFT JOIN ~places AS p USING (seq) {_KEPT}"
+_SEALED_DIALECT: Final = Dialect(
+    mark="%b", index="p.idx", after="p.idx > %b", header="e.", personal="k.data"
+)
+_DIALECT: Final = attrs.evolve(_SEALED_DIALECT, after="(p.idx > %b OR p.idx IS NULL)")
 _FIELDS: Final = "p.idx, e.bytes, k.data"
 # An effect's entries are inserted one after the other, so the order of insertion is theirs.
 OF_EFFECT: Final = f"SELECT {_FIELDS} FROM {_ALL} WHERE e.effect = %b ORDER BY e.seq"
-LAST_OF_EFFECT: Final = "SELECT kind, data FROM ~newest(%b)"
+LAST_OF_EFFECT: Final = Statement("SELECT kind, data FROM ~newest($1)", ("text",))
 # The lease, then the entries; each of a row's halves is empty where the other is not.
 HOLD: Final = (
     "SELECT idx, bytes, data, attempt, owner, until FROM ~hold(%s, %s, %s, %s, %s::int, %s::int)"
@@ -55,9 +62,6 @@ DROP_LEASE: Final = "DELETE FROM ~leases WHERE effect = %b"
 _PERSONAL: Final = "SELECT data FROM ~personal WHERE entry = %b"
 _KEEP_PERSONAL: Final = "UPDATE ~personal SET data = %b WHERE entry = %b"
 _DROP_PERSONAL: Final = "DELETE FROM ~personal WHERE entry = %b"
-# The predicate of the index on kinds, to the letter.
-_FREQUENT: Final = ("effect.intent", "effect.done")
-_RARE: Final = "e.kind NOT IN ('effect.intent', 'effect.done')"
 
 _TYPES: Final = {"attempt": "bigint"}
 _ARRAYS: Final = ", ".join(f"%b::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)
@@ -66,27 +70,46 @@ INSERT_MANY: Final = (
     f"unnest(%b::bytea[], %b::bytea[], %b::bytea[], {_ARRAYS}) "
     f"AS g (bytes, leaf, personal, {_NAMES})), "
     f"made AS (INSERT INTO ~entries (bytes, {_NAMES}) SELECT bytes, {_NAMES} FROM given "
-    "{again}RETURNING seq, id), "
+    "RETURNING seq, id), "
     "kept AS (INSERT INTO ~personal (entry, data) SELECT id, personal FROM given "
     "JOIN made USING (id) WHERE personal IS NOT NULL) "
     "INSERT INTO ~waiting (seq, leaf) SELECT seq, leaf FROM made JOIN given USING (id)"
 )
-_AGAIN: Final = "ON CONFLICT (id) DO NOTHING "
+_INSERT_ONE: Final = f"SELECT ~append({', '.join(['%s'] * (len(COLUMNS) + 3))})"
+_ONE: Final = ("bytea", "bytea", "bytea", *(_TYPES.get(name, "text") for name in COLUMNS))
+_DECISION: Final = (
+    *("text", "text", "bigint", "integer", "integer"),  # whose, and how long to wait for it
+    *("bigint", "bigint", "text", "text"),  # what was seen: so many entries, and a lease
+    *("bigint", "text", "text"),  # the lease from now on
+)
 
 
-_INSERT_ONE: Final = f"SELECT ~append({', '.join(['%s'] * (len(COLUMNS) + 4))})"
+def _marks(first: int, last: int) -> str:
+    return ", ".join(f"${place}" for place in range(first, last + 1))
 
 
-def insertion(entries: Sequence[Sealed], *, again: bool = False) -> tuple[str, list[Any]]:
-    """Return the one statement that inserts entries in this order, and its values.
+# What the function `append` does, where the server keeps the plan of the statement itself.
+APPEND: Final = Statement(
+    f"WITH made AS (INSERT INTO ~entries (bytes, {_NAMES}) VALUES ($1, {_marks(4, len(_ONE))}) "
+    "RETURNING seq), "
+    "kept AS (INSERT INTO ~personal (entry, data) SELECT $4, $3 WHERE $3 IS NOT NULL) "
+    "INSERT INTO ~waiting (seq, leaf) SELECT seq, $2 FROM made",
+    _ONE,
+)
+_DECIDED: Final = _DECISION + _ONE
+DECIDE: Final = Statement(f"SELECT * FROM ~decide({_marks(1, len(_DECIDED))})", _DECIDED)
+NO_ENTRY: Final = (None,) * len(_ONE)
 
-    Args:
-        entries: at least one.
-        again: whether they may be there already, from a statement whose answer was lost.
-    """
+
+def one(entry: Sealed) -> tuple[Any, ...]:
+    """Return the values of one entry, as ``append`` takes them."""
+    return (entry.data, entry.leaf, entry.personal, *entry.columns)
+
+
+def insertion(entries: Sequence[Sealed]) -> tuple[str, list[Any]]:
+    """Return the one statement that inserts entries in this order, at least one, and its values."""
     if len(entries) == 1:
-        (one,) = entries
-        return _INSERT_ONE, [one.data, one.leaf, one.personal, *one.columns, again]
+        return _INSERT_ONE, [*one(entries[0])]
     columns = zip(*(one.columns for one in entries), strict=True)
     values = [
         [one.data for one in entries],
@@ -94,7 +117,7 @@ def insertion(entries: Sequence[Sealed], *, again: bool = False) -> tuple[str, l
         [one.personal for one in entries],
         *map(list, columns),
     ]
-    return INSERT_MANY.replace("{again}", _AGAIN if again else ""), values
+    return INSERT_MANY, values
 
 
 def send(connection: Connection, *statements: tuple[str, Sequence[Any]]) -> list[Any]:
@@ -110,56 +133,22 @@ def send(connection: Connection, *statements: tuple[str, Sequence[Any]]) -> list
     return cursor.fetchall() if cursor.description else []
 
 
-def conditions(query: Query) -> tuple[str, list[Any]]:
-    """Return a query's WHERE clause and its values; an entry without an index is after all."""
-    clauses = ["TRUE"]
-    values: list[Any] = []
-    if query.after >= 0:
-        clauses.append("p.idx IS NULL" if query.after >= _INDEX_MAX else _AFTER)
-        values += [] if query.after >= _INDEX_MAX else [query.after]
-    if query.before is not None:
-        clauses.append("p.idx < %b")
-        values.append(min(query.before, _INDEX_MAX))
-    for name in EQUAL:
-        value = getattr(query, name)
-        if value is not None:
-            clauses.append(f"e.{name} = %b")
-            values.append(value)
-    if query.kind is not None and query.kind not in _FREQUENT:
-        clauses.append(_RARE)
-    if query.since is not None:
-        clauses.append("e.recorded_at >= %b")
-        values.append(query.since)
-    if query.until is not None:
-        clauses.append("e.recorded_at < %b")
-        values.append(query.until)
-    if query.with_personal:
-        clauses.append("k.data IS NOT NULL")
-    return " AND ".join(clauses), values
-
-
-_INDEX_MAX: Final = 2**63 - 1
-_AFTER: Final = "(p.idx > %b OR p.idx IS NULL)"
-
-
 def select(place: Place, connection: Connection, query: Query, end: int | None) -> list[Entry]:
     """Return the entries that match: below index ``end``, or, without one, unsealed ones too."""
-    where, values = conditions(query)
-    source = _ALL
-    order = "p.idx DESC NULLS FIRST, e.seq DESC" if query.newest_first else "p.idx, e.seq"
-    if end is not None:
-        source = _SEALED
-        where = f"{where.replace(_AFTER, 'p.idx > %b')} AND p.idx < %b"
-        values.append(end)
+    if end is None:
+        source, dialect = _ALL, _DIALECT
+        order = "p.idx DESC NULLS FIRST, e.seq DESC" if query.newest_first else "p.idx, e.seq"
+    else:
+        source, dialect = _SEALED, _SEALED_DIALECT
         order = "p.idx DESC" if query.newest_first else "p.idx"
+    where, values = conditions(query, dialect, end)
     text = f"SELECT {_FIELDS} FROM {source} WHERE {where} ORDER BY {order} LIMIT %b"
     return read(connection.execute(place.sql(text), [*values, query.limit], binary=True))
 
 
 def count(place: Place, connection: Connection, query: Query) -> int:
     """Return how many sealed entries match."""
-    where, values = conditions(query)
-    where = where.replace(_AFTER, "p.idx > %b")
+    where, values = conditions(query, _SEALED_DIALECT)
     text = f"SELECT count(*) FROM {_SEALED} WHERE {where}"
     number: int = connection.execute(place.sql(text), values).fetchall()[0][0]
     return number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from math import ceil
 from typing import Any, Final
 
 import attrs
@@ -32,8 +33,6 @@ Connection = psycopg.Connection[Any]
 SCHEMA_VERSION: Final = 1
 SERVER_MIN: Final = 150000
 CONNECT_SECONDS: Final = 10
-# An entry that waits longer than this was left by a process that died, and nobody has come since.
-WAITING_SECONDS_MAX: Final = 60.0
 # What a role needs to write a ledger; no row of history can be changed with it.
 GRANTS: Final = {
     "entries": ("SELECT", "INSERT"),
@@ -48,11 +47,6 @@ GRANTS: Final = {
     "history": ("SELECT",),
 }
 _FILE: Final = re.compile(r"postgres_(\d{4})\.sql")
-_TRIGGER: Final = re.compile(r"^CREATE TRIGGER (\w+) .*? ON (\w+) ", re.MULTILINE)
-_FUNCTION: Final = re.compile(
-    r"^CREATE FUNCTION (\w+)\(.*?\$\$(.*?)\$\$;", re.MULTILINE | re.DOTALL
-)
-_INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX\s+(\w+)", re.MULTILINE)
 
 
 @attrs.frozen
@@ -106,13 +100,10 @@ def initialise(opening: Opening, role: str | None = None) -> Initialised:
     """
     place = place_of(opening.url)
     try:
-        with connect(place) as connection, connection.transaction():
-            # One at a time in this database, whatever its schemas: until the transaction ends.
-            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('rml init', 0))")
-            applied = _migrate(connection, place, opening)
-            found = recognise(connection, place, opening)
-            if role is not None:
-                _grant(connection, place, role)
+        with connect(place) as connection:
+            # Whoever waited for another one must see what it made.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            applied, found = _initialised(connection, place, opening, role)
     except psycopg.Error as error:
         raise explain(error, place) from error
     return Initialised(
@@ -124,9 +115,22 @@ def initialise(opening: Opening, role: str | None = None) -> Initialised:
     )
 
 
-def connect(place: Place) -> Connection:
+def _initialised(
+    connection: Connection, place: Place, opening: Opening, role: str | None
+) -> tuple[tuple[int, ...], Found]:
+    with connection.transaction():
+        # One at a time in this database, whatever its schemas: until the transaction ends.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('rml init', 0))")
+        applied = _migrate(connection, place, opening)
+        found = recognise(connection, place, opening)
+        if role is not None:
+            _grant(connection, place, role)
+    return applied, found
+
+
+def connect(place: Place, seconds: float = CONNECT_SECONDS) -> Connection:
     """Return a connection of its own, in autocommit."""
-    return psycopg.connect(place.conninfo, **settings())
+    return psycopg.connect(place.conninfo, **settings() | {"connect_timeout": ceil(seconds)})
 
 
 def settings() -> dict[str, Any]:
@@ -136,6 +140,7 @@ def settings() -> dict[str, Any]:
         "prepare_threshold": None,
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "rml",
+        "client_encoding": "UTF8",
     }
 
 
@@ -151,12 +156,16 @@ def _migrate(connection: Connection, place: Place, opening: Opening) -> tuple[in
             raise NotALedgerError(
                 f"{place.name} holds other tables; a ledger needs a schema of its own"
             )
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+        if not _is_there(connection, place):  # who owns one need not have the right to make one
+            _check_may_create(connection, place)
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
         # A schema that is there may let anybody in.
         connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(schema))
     applied = tuple(version for version in known if version > there)
     if applied:
-        connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(schema))
+        # The functions keep this path. A temporary table is found first unless it is named last,
+        # and anybody may make one.
+        connection.execute(sql.SQL("SET LOCAL search_path TO {}, pg_temp").format(schema))
     for version in applied:
         connection.execute(known[version])
         connection.execute("INSERT INTO migrations (version) VALUES (%s)", (version,))
@@ -169,6 +178,8 @@ def _migrate(connection: Connection, place: Place, opening: Opening) -> tuple[in
         for row in meta.items():
             connection.execute("INSERT INTO meta (name, value) VALUES (%s, %s)", row)
         connection.execute("INSERT INTO head (one, size, root) VALUES (1, 0, %s)", (EMPTY_ROOT,))
+    if applied:  # the database's default privileges may let anybody in, too
+        _revoke(connection, place, sql.SQL("PUBLIC"))
     return applied
 
 
@@ -185,6 +196,16 @@ def _check_server(connection: Connection, place: Place) -> None:
         )
 
 
+def _check_may_create(connection: Connection, place: Place) -> None:
+    query = "SELECT has_database_privilege(current_database(), 'CREATE'), current_user"
+    may, role = connection.execute(query).fetchall()[0]
+    if not may:
+        raise LedgerUnavailableError(
+            f"{place.name} is not there, and {role!a:.80} may not make it: connect as a role with "
+            "CREATE on the database, or give this one an empty schema of that name"
+        )
+
+
 def _version(connection: Connection, place: Place) -> int:
     """Return the newest migration that was applied, 0 if there is no ledger."""
     named = f'"{place.schema}".migrations'
@@ -193,6 +214,11 @@ def _version(connection: Connection, place: Place) -> int:
     query = place.sql("SELECT coalesce(max(version), 0) FROM ~migrations")
     version: int = connection.execute(query).fetchall()[0][0]
     return version
+
+
+def _is_there(connection: Connection, place: Place) -> bool:
+    query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+    return bool(connection.execute(query, (place.schema,)).fetchall())
 
 
 def _is_occupied(connection: Connection, place: Place) -> bool:
@@ -212,7 +238,13 @@ def _grant(connection: Connection, place: Place, role: str) -> None:
     if not there:
         raise InvalidInputError(f"there is no role {role!a:.80}; CREATE ROLE it first")
     schema, to = sql.Identifier(place.schema), sql.Identifier(role)
+    owned = connection.execute(_OWNS, (role, place.schema)).fetchall()
+    if not owned:  # an owner's rights go with the ownership
+        _revoke(connection, place, to)
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, to))
+    connection.execute(
+        sql.SQL("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {} TO {}").format(schema, to)
+    )
     for table, rights in GRANTS.items():
         connection.execute(
             sql.SQL("GRANT {} ON {} TO {}").format(
@@ -221,6 +253,17 @@ def _grant(connection: Connection, place: Place, role: str) -> None:
                 to,
             )
         )
+
+
+def _revoke(connection: Connection, place: Place, who: sql.Composable) -> None:
+    tables = sql.SQL(", ").join(sql.Identifier(place.schema, table) for table in GRANTS)
+    connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(tables, who))
+
+
+_OWNS: Final = (
+    "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "JOIN pg_roles AS r ON r.oid = c.relowner WHERE r.rolname = %s AND n.nspname = %s"
+)
 
 
 # Recognising --------------------------------------------------------------------------------------
@@ -258,74 +301,3 @@ def recognise(connection: Connection, place: Place, opening: Opening) -> Found:
         raise InvalidInputError(f"{place.name} is the ledger {origin!r}, not {opening.origin!r}")
     query = "SELECT oid::bigint FROM pg_namespace WHERE nspname = %s"
     return Found(origin, connection.execute(query, (place.schema,)).fetchall()[0][0])
-
-
-# Looking after ------------------------------------------------------------------------------------
-
-
-def findings(connection: Connection, place: Place) -> list[tuple[str, str]]:
-    """Return (code, detail) of what is wrong with the schema, and of entries left without index."""
-    return [*schema_findings(connection, place), *_unsealed(connection, place)]
-
-
-def schema_findings(connection: Connection, place: Place) -> list[tuple[str, str]]:
-    """Compare triggers, their functions and the indexes with those that the migrations make."""
-    text = "".join(migrations().values())
-    found = []
-    triggers = {
-        (name, table): (enabled, function)
-        for name, table, enabled, function in connection.execute(_TRIGGERS, (place.schema,))
-    }
-    for name, table in _TRIGGER.findall(text):
-        enabled, _ = triggers.pop((name, table), ("", ""))
-        if not enabled:
-            found.append(("schema", f"{name} is missing"))
-        elif enabled != "A":
-            found.append(("schema", f"{name} is not enabled always"))
-    found += [("schema", f"{name!a:.80} does not belong to a ledger") for name, _ in triggers]
-    bodies = dict(connection.execute(_BODIES, (place.schema,)).fetchall())
-    for name, body in _FUNCTION.findall(text):
-        if name not in bodies:
-            found.append(("schema", f"{name} is missing"))
-        elif bodies[name] != body:
-            found.append(("schema", f"{name} is not as it was created"))
-    indexes = {name for (name,) in connection.execute(_INDEXES, (place.schema,))}
-    return found + [
-        ("schema", f"{name} is missing") for name in _INDEX.findall(text) if name not in indexes
-    ]
-
-
-_TRIGGERS: Final = (
-    "SELECT t.tgname, c.relname, t.tgenabled::text, p.proname FROM pg_trigger AS t "
-    "JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-    "JOIN pg_proc AS p ON p.oid = t.tgfoid WHERE n.nspname = %s AND NOT t.tgisinternal"
-)
-_BODIES: Final = (
-    "SELECT p.proname, p.prosrc FROM pg_proc AS p "
-    "JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = %s"
-)
-_INDEXES: Final = (
-    "SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
-    "JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = %s AND i.indisvalid"
-)
-
-
-def _unsealed(connection: Connection, place: Place) -> list[tuple[str, str]]:
-    lost, waiting, seconds = connection.execute(place.sql(_WITHOUT_INDEX)).fetchall()[0]
-    found = []
-    if lost:
-        found.append(("unsealed", f"{lost} entries have no index and do not wait for one"))
-    if seconds > WAITING_SECONDS_MAX:
-        found.append(
-            ("unsealed", f"{waiting} entries wait for their index, the oldest for {seconds:.0f} s")
-        )
-    return found
-
-
-_WITHOUT_INDEX: Final = (
-    "SELECT (SELECT count(*) FROM ~entries AS e WHERE NOT EXISTS "
-    "(SELECT FROM ~places AS p WHERE p.seq = e.seq) AND NOT EXISTS "
-    "(SELECT FROM ~waiting AS w WHERE w.seq = e.seq)), "
-    "(SELECT count(*) FROM ~waiting), "
-    "(SELECT coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0)::float8 FROM ~waiting)"
-)

@@ -114,7 +114,8 @@ class Sealer:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="rml-sealer", daemon=True)
                 self._thread.start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     @property
     def owes(self) -> bool:

@@ -1,7 +1,9 @@
 """One commit in the making in PostgreSQL: which locks it takes, and when it speaks to the server.
 
 A work that only appends is one statement: it takes no lock, reads nothing and waits for nobody. One
-that reads decides on what it reads, and must not be overtaken:
+that rests on what this process supposes of an effect (:mod:`rml.stores.postgres_standing`) is one
+statement as well, which records nothing if that is not so; then the work starts over with what the
+server told. Any other that reads decides on what it reads, and must not be overtaken:
 
 * what it reads of one effect is kept still by a lock on this effect, with the gate held shared;
 * to read anything else it holds the gate alone, and everything is sealed before.
@@ -27,7 +29,8 @@ from rml.ledger.errors import LedgerBusyError, LedgerCorruptError
 from rml.ledger.store import Lease, Query
 from rml.ledger.tree import Frontier
 from rml.stores import postgres_rows as rows
-from rml.stores.postgres_place import Place, explain
+from rml.stores.postgres_line import Line
+from rml.stores.postgres_place import Place, explain, is_there_already
 from rml.stores.postgres_rows import Connection
 from rml.stores.postgres_sealing import (
     BATCH_MAX,
@@ -38,6 +41,7 @@ from rml.stores.postgres_sealing import (
     roll_back,
     transaction,
 )
+from rml.stores.postgres_standing import Standing
 
 T = TypeVar("T")
 
@@ -55,7 +59,7 @@ _THERE: Final = "SELECT count(*) FROM ~entries WHERE id = ANY(%s::text[])"
 
 
 class StartOver(BaseException):
-    """The work needs to hold the gate alone, and has read under less."""
+    """The work has to be run again: it needs to hold more, or what it rested on was not so."""
 
 
 class PostgresTransaction:
@@ -66,6 +70,8 @@ class PostgresTransaction:
         sent: whether the server was told to commit.
         must_be_alone: whether the work is to start over with the gate held alone.
         in_the_way: the effect that somebody else held, to be waited for before.
+        effect: the one effect that it is about, if it is.
+        standing: where the effect stands after the commit, as far as that is known.
     """
 
     def __init__(
@@ -73,10 +79,11 @@ class PostgresTransaction:
         place: Place,
         oid: int,
         sealer: Sealer,
-        lend: Callable[[float], AbstractContextManager[Connection]],
+        lend: Callable[[float], AbstractContextManager[Line]],
         deadline: float,
         *,
         alone: bool,
+        known: Callable[[str], Standing | None],
     ) -> None:
         self._place = place
         self._oid = oid
@@ -86,7 +93,7 @@ class PostgresTransaction:
         self._lent = ExitStack()
         self._connection: Connection | None = None
         self._is_alone = False
-        self._effect: str | None = None  # the one whose lock is held with the gate shared
+        self._standing_of = known
         self._still: set[str] = set()  # those whose locks are held with the gate held alone
         self._entries: list[Entry] | None = None  # its entries, until some are appended
         self._waiting: list[Sealed] = []  # appended, but not sent yet
@@ -99,6 +106,10 @@ class PostgresTransaction:
         self.sent: bool = False
         self.must_be_alone: bool = alone
         self.in_the_way: str | None = None
+        self.effect: str | None = None
+        self._rests_on: Standing | None = None
+        self._told: Standing | None = None
+        self.standing: Standing | None = None
 
     # What a work does ----------------------------------------------------------------------------
 
@@ -114,8 +125,13 @@ class PostgresTransaction:
 
     def of_effect(self, effect: str) -> list[Entry]:
         """Return an effect's entries in order; the last ones may have no index yet."""
+        if self._may_suppose(effect):
+            if self._waiting:
+                raise StartOver
+            assert self._rests_on is not None
+            return self._rests_on.entries()
         connection = self._keeping_still(effect)
-        if self._effect == effect and self._entries is not None:
+        if self.effect == effect and self._entries is not None:
             return list(self._entries)
         self._flush(connection)
         text, values = self._place.sql(rows.OF_EFFECT), (effect,)
@@ -123,6 +139,8 @@ class PostgresTransaction:
 
     def lease(self, effect: str) -> Lease | None:
         """Return an effect's lease."""
+        if self._may_suppose(effect):
+            return self._known[effect]
         connection = self._keeping_still(effect)
         if effect not in self._known:
             text = self._place.sql(rows.LEASE)
@@ -139,7 +157,8 @@ class PostgresTransaction:
 
     def put_lease(self, lease: Lease) -> None:
         """Grant or renew a lease."""
-        self._holding(lease.effect)
+        if not self._may_suppose(lease.effect):
+            self._holding(lease.effect)
         self._known[lease.effect] = lease
         self._changed.add(lease.effect)
 
@@ -159,6 +178,24 @@ class PostgresTransaction:
 
     # What it holds -------------------------------------------------------------------------------
 
+    @property
+    def supposes(self) -> bool:
+        """Whether the work rests on what the server has not been asked."""
+        return self._rests_on is not None and not self._rests_on.told
+
+    def known_next(self, effect: str) -> Standing | None:
+        """Return what the next run may rest on: what the server told the first one, or nothing."""
+        return self._told if effect == self.effect and self.supposes else None
+
+    def _may_suppose(self, effect: str) -> bool:
+        """Say whether the work rests on what is known of this effect; it holds nothing then."""
+        if self.effect is None and self._connection is None and not self.must_be_alone:
+            self._rests_on = self._standing_of(effect)
+            if self._rests_on is not None:
+                self.effect = effect
+                self._known[effect] = self._rests_on.lease
+        return self._rests_on is not None and self.effect == effect
+
     def _keeping_still(self, effect: str) -> Connection:
         """Hold the lock on an effect, which an application's transaction holds without the gate."""
         connection = self._holding(effect)
@@ -173,16 +210,16 @@ class PostgresTransaction:
 
     def _holding(self, effect: str) -> Connection:
         """Hold what keeps an effect still, and read its entries and its lease."""
-        if self._connection is not None and (self._is_alone or self._effect == effect):
+        if self._connection is not None and (self._is_alone or self.effect == effect):
             return self._connection
-        if self._effect is not None or self.must_be_alone:
+        if self.effect is not None or self.must_be_alone:
             return self._alone()
         connection = self._begin()
 
         (first, *entries) = self._asked(
             lambda: rows.send(connection, (BEGIN, ()), self._hold(effect))
         )
-        self._effect = effect
+        self.effect = effect
         _, _, _, attempt, owner, until = first
         self._known[effect] = None if owner is None else Lease(effect, attempt, owner, until)
         if not self._waiting:
@@ -200,7 +237,7 @@ class PostgresTransaction:
     def _alone(self) -> Connection:
         """Hold the gate alone, with everything sealed that is there, and send what was appended."""
         if not self._is_alone:
-            if self._effect is not None:
+            if self.effect is not None:
                 self.must_be_alone = True
                 raise StartOver
             connection = self._begin()
@@ -242,8 +279,8 @@ class PostgresTransaction:
 
     def _take_note(self) -> None:
         self.ids += [one.fields["id"] for one in self._waiting]
+        self.wrote = self.wrote or bool(self._waiting)
         self._waiting = []
-        self.wrote = True
 
     def _leases(self) -> list[tuple[str, list[Any]]]:
         """Return the statements that keep the leases which this work changed."""
@@ -260,8 +297,10 @@ class PostgresTransaction:
         """Make everything durable: one statement of its own if nothing was read."""
         connection = self._connection
         if connection is None:
-            if self._waiting:
-                self._append_alone(again=False)
+            if self._rests_on is not None:
+                self._decide(self._rests_on)
+            elif self._waiting:
+                self._append_alone()
             return
 
         statements: list[tuple[str, list[Any]]] = []
@@ -277,36 +316,64 @@ class PostgresTransaction:
         if self._edge is not None:
             self._sealer.keep(self._edge)
 
-    def _append_alone(self, *, again: bool) -> None:
-        """Insert everything by one statement, which is a transaction by itself.
-
-        A text that is there ``again`` makes it wait for the one whose answer was lost, if that is
-        still under way, so that afterwards the entries are there once.
-        """
-        statement, values = rows.insertion(self._waiting, again=again)
-        with self._lend(self._deadline) as connection:
+    def _append_alone(self) -> None:
+        """Insert everything by one statement, which is a transaction by itself."""
+        with self._lend(self._deadline) as line:
             self.sent = True
 
             def work() -> None:
-                connection.execute(self._place.sql(statement), values)
+                if len(self._waiting) == 1:
+                    line.ask(self._place, rows.APPEND, rows.one(self._waiting[0]))
+                else:
+                    statement, values = rows.insertion(self._waiting)
+                    line.execute(self._place.sql(statement), values)
 
             self._asked(work)
         self._take_note()
 
+    def _decide(self, supposed: Standing) -> None:
+        """Record what was decided by one statement, if what the work rests on is so still."""
+        effect = self.effect
+        assert effect is not None
+        if supposed.told and not self._waiting and not self._changed:
+            return
+        if len(self._waiting) > 1:
+            raise StartOver
+
+        lease, entries = self._known[effect], self._waiting
+        whose: list[Any] = [self._left(), effect, self._oid, lock_number(self._oid), GATE]
+        values = whose + supposed.decision(lease, entries)
+        self._take_note()
+        with self._lend(self._deadline) as line:
+            self.sent = True
+            answer = self._asked(lambda: line.ask(self._place, rows.DECIDE, values))
+        if answer:
+            self._told = Standing.of(effect, answer)
+            raise StartOver
+        if all(entry.fields.get("effect") == effect for entry in entries):
+            self.standing = supposed.with_more(entries, lease)
+
     def settle(self, deadline: float) -> bool:
         """Look, over another connection, whether a commit without an answer has happened.
 
-        It takes the same locks first, which the lost transaction holds until it is over.
+        It takes the same locks first, which the lost transaction holds until it is over. What took
+        none is sent again: its id is unique, so that it waits for the lost one, if that is still
+        under way, and is refused if that has happened.
         """
         self.trouble, self._deadline = None, deadline
-        if self._connection is None:
-            self._append_alone(again=True)
+        if self.effect is None and not self._is_alone:
+            try:
+                self._append_alone()
+            except LedgerCorruptError:
+                if not is_there_already(self.trouble):
+                    raise
+                self._take_note()
             return True
         self.abandon()
         with self._lend(self._deadline) as connection:
 
             def work() -> int:
-                hold = self._hold_alone() if self._effect is None else self._hold(self._effect)
+                hold = self._hold_alone() if self.effect is None else self._hold(self.effect)
                 there = (self._place.sql(_THERE), [self.ids])
                 found = rows.send(connection, (BEGIN, ()), hold, there)
                 connection.execute("COMMIT")

@@ -103,6 +103,10 @@ class SqliteStore(SqliteVerifying):
 
     # Writing -------------------------------------------------------------------------------------
 
+    def supposes_new(self, effect: str) -> bool:  # noqa: ARG002 - as stores are asked
+        """Say no: a work looks, once it is its turn to write."""
+        return False
+
     def write(self, work: Callable[[Transaction], T], *, timeout: float) -> T:
         """Run ``work`` in one durable commit, together with whatever else is waiting."""
         self._check_writable()
@@ -202,13 +206,12 @@ class SqliteStore(SqliteVerifying):
         try:
             with apart():
                 waiting.result = waiting.work(transaction)
+            transaction.release()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                 raise  # Ctrl-C is this thread's, whoever's work it is in
             waiting.error = self._explain(error) if isinstance(error, sqlite3.Error) else error
             transaction.back_to(mark)
-        else:
-            transaction.release()
 
     def scrub(self) -> None:
         """Fold the write-ahead log into the file and empty it; free space is overwritten already.

@@ -33,6 +33,13 @@ class SqliteEnlistment:
 
     driver: sqlite3.Connection
 
+    def way_out(self) -> Callable[[], object]:
+        """Return what ends a transaction that is begun from now on, and no other."""
+        try:
+            return _stay if self.driver.in_transaction else self.driver.rollback
+        except sqlite3.ProgrammingError:  # it is closed, or another thread's
+            return _stay
+
     @contextmanager
     def part(self) -> Iterator[Callable[[], bool]]:
         """Run the block as a part that its exception takes back alone.
@@ -50,6 +57,10 @@ class SqliteEnlistment:
             return False
         self.driver.execute("SAVEPOINT rml_inside")
         return True
+
+
+def _stay() -> None:
+    """Leave the application's transaction as it is."""
 
 
 def enlistment(connection: sqlite3.Connection) -> SqliteEnlistment:
@@ -150,7 +161,7 @@ def _check_file(connection: sqlite3.Connection, path: Path, file: tuple[int, int
     databases = {row[1]: row[2] for row in connection.execute("PRAGMA database_list")}
     if sqlite_file.identity(databases.pop("main")) == file:
         hidden = {
-            row[0].lower() for row in connection.execute("SELECT name FROM temp.sqlite_master")
+            row[0].lower() for row in connection.execute("SELECT +name FROM temp.sqlite_master")
         }
         for name in sorted(hidden & sqlite_file.own_names()):
             raise EnlistmentError(f"a temporary object of the connection hides the ledger's {name}")

@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from rml.clock import parse_utc, utc_text
 from rml.error import InvalidInputError
 from rml.ledger.entry import FORMAT
 from rml.ledger.errors import (
@@ -28,7 +27,7 @@ from rml.tag import shown
 # "RML1" as the four bytes that SQLite sets aside for the application's own mark.
 APPLICATION_ID: Final = 0x524D4C31
 SCHEMA_VERSION: Final = 1
-_META: Final = ("format", "origin", "created_at")
+_META: Final = ("format", "origin")
 _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _CHANGED_OR_EARLIER: Final = (
     "is not as this rml creates it: it was changed, or an earlier rml made the file"
@@ -42,23 +41,33 @@ _SETTINGS: Final = ("trusted_schema = OFF", "secure_delete = ON", "synchronous =
 _REASONS: Final = {
     "SQLITE_READONLY": "is read-only, or its -wal or -shm file beside it is",
     "SQLITE_FULL": "has no space left on its disk",
-    "SQLITE_CANTOPEN": "cannot be opened; check that its folder exists and may be written",
+    "SQLITE_CANTOPEN": "cannot be opened; check that it may be read, and its folder written",
 }
+
+
+class Snapshot(sqlite3.Connection):
+    """A connection that looks for no log and no change, so it is used for one look only."""
 
 
 def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connection:
     """Return a connection with the ledger's settings; ``None`` is a database in memory.
 
     It waits for others: even a reader has to while a log is recovered, or folded into the file by
-    its last user.
+    its last user. Where no log can be made, and none is, it is a :class:`Snapshot`.
     """
     if path is not None and create:  # readable by its owner alone, and so are its log and lock file
         # Never a file that is there: closing it would drop the locks that SQLite has on it.
         with suppress(OSError):  # SQLite says what is wrong, in better words
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    target = ":memory:" if path is None else f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
+    is_fixed = path is not None and not create and _is_fixed(path)
+    mode = "rwc" if create else "ro&immutable=1" if is_fixed else "rw"
     connection = sqlite3.connect(
-        target, uri=path is not None, timeout=wait, isolation_level=None, check_same_thread=False
+        ":memory:" if path is None else f"{path.as_uri()}?mode={mode}",
+        uri=path is not None,
+        timeout=wait,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Snapshot if is_fixed else sqlite3.Connection,
     )
     try:
         for setting in _SETTINGS:
@@ -72,20 +81,32 @@ def connect(path: Path | None, *, create: bool, wait: float) -> sqlite3.Connecti
     return connection
 
 
+def _is_fixed(path: Path) -> bool:
+    """Say whether a file is all of its ledger, and lies where nothing can be made beside it.
+
+    SQLite needs a log even to read a ledger's file, unless it is told that nobody writes to it.
+    """
+    is_open_to_us = os.access(path.parent, os.W_OK)
+    return not is_open_to_us and path.exists() and not path.with_name(f"{path.name}-wal").exists()
+
+
 def check_place(path: Path, *, create: bool) -> None:
     """Refuse a place where no ledger can be, before SQLite makes a file there.
 
     Raises:
-        NotALedgerError: it is a folder.
+        NotALedgerError: it is a folder, a device or a pipe.
         LedgerUnavailableError: there is nothing, and nothing may or can be created.
     """
     try:
-        is_folder, is_there, has_place = path.is_dir(), path.exists(), path.parent.is_dir()
+        is_folder, is_file = path.is_dir(), path.is_file()
+        is_there, has_place = path.exists(), path.parent.is_dir()
     except OSError as error:  # a name that no file can have, a folder that nobody may look into
         reason = error.strerror or type(error).__name__
         raise LedgerUnavailableError(f"no ledger can be at {shown(str(path))}: {reason}") from error
     if is_folder:
         raise NotALedgerError(f"{path} is a folder; a ledger is one file")
+    if is_there and not is_file:
+        raise NotALedgerError(f"{path} is a device or a pipe; a ledger is one file")
     if is_there:
         return
     if not create:
@@ -177,13 +198,11 @@ def _create(connection: sqlite3.Connection, path: Path | None, opening: Opening)
         )
     for statement in schema():
         connection.execute(statement)
-    values = [
-        ("format", FORMAT),
-        ("origin", opening.origin or opening.new_origin),
-        ("created_at", utc_text(opening.clock.now())),
-    ]
+    values = [("format", FORMAT), ("origin", opening.origin or opening.new_origin)]
     connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", values)
-    connection.execute("INSERT INTO head (one, size, root) VALUES (1, 0, ?)", [EMPTY_ROOT])
+    connection.execute(
+        "INSERT INTO head (one, size, root) VALUES (1, 0, ?)", [bytearray(EMPTY_ROOT)]
+    )
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
@@ -266,18 +285,11 @@ def _meta_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     except sqlite3.Error as error:
         return [*found, ("meta", f"meta cannot be read: {error}")]
     found += [("meta", f"meta.{name} is missing") for name in _META if name not in meta]
-    found += [
+    return found + [
         ("meta", f"meta.{name!a:.80} does not belong to a ledger")
         for name in meta
         if name not in _META
     ]
-    try:
-        told = meta.get("created_at")
-        if told is not None and utc_text(parse_utc(told)) != told:
-            raise ValueError
-    except ValueError:
-        found.append(("meta", "meta.created_at is no moment as a ledger writes it"))
-    return found
 
 
 @lru_cache(maxsize=1)

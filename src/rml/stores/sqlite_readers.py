@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from rml.stores.sqlite_file import Snapshot
+
 # Idle connections kept for the next reader; more were needed once, for a crowd.
 IDLE_MAX: Final = 16
 _PAUSE_SECONDS: Final = 0.001
@@ -42,9 +44,10 @@ class Readers:
             raise
 
     def give(self, connection: sqlite3.Connection) -> None:
-        """Take a connection back for the next reader."""
+        """Take a connection back for the next reader, unless it would not see what is new."""
+        is_lasting = not isinstance(connection, Snapshot)
         with self._mutex:
-            if self._keep and not self._held and len(self._idle) < IDLE_MAX:
+            if is_lasting and self._keep and not self._held and len(self._idle) < IDLE_MAX:
                 self._idle.append(connection)
                 self._lent -= 1
                 return

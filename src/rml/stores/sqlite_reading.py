@@ -98,11 +98,8 @@ class SqliteReading:
 
     def count(self, query: Query) -> int:
         """Return how many entries match."""
-        where, values = sqlite_rows.conditions(query)
         with self._reading() as connection:
-            rows = connection.execute(f"SELECT count(*) FROM entries WHERE {where}", values)
-            number: int = rows.fetchone()[0]
-        return number
+            return sqlite_rows.count(connection, query)
 
     def effect(self, effect: str) -> tuple[list[Entry], Lease | None]:
         """Return an effect's entries and its lease.

@@ -21,9 +21,10 @@ from rml.stores.sqlite_file import busy, is_busy
 from rml.stores.sqlite_rows import SqliteTransaction
 from rml.stores.turns import FileTurns, NoTurns
 
-# SQLite folds the log into the file when a commit leaves it this long: 16 MB. A commit writes some
-# four pages, so this comes once in a thousand commits.
-LOG_PAGES: Final = 4_000
+# SQLite folds the log into the file when a commit leaves it this long: 4 MB, or some 250 commits.
+# From then on the log is written over, and a flush that makes no file larger takes a third less on
+# ext4. Folding it in costs some 5 µs a commit; four times as long a log would cost 3.
+LOG_PAGES: Final = 1_000
 # The write-ahead log is emptied when its file has grown beyond this: readers, one after the other,
 # or one commit of this size can keep SQLite from beginning it anew.
 LOG_BYTES_MAX: Final = 64 << 20
@@ -37,8 +38,8 @@ NAME_SECONDS: Final = 0.001
 # How long a writer sleeps between two looks at a busy file, in seconds.
 _PAUSE_SECONDS: Final = 0.0005
 _NO_LOG: Final = (
-    "the ledger {path} lies where SQLite cannot keep a write-ahead log, such as a network drive; "
-    "nothing was recorded"
+    "the ledger {path} is read-only, or lies where SQLite cannot keep a write-ahead log, such as a "
+    "network drive; nothing was recorded"
 )
 
 

@@ -41,14 +41,14 @@ class Fault(Enum):
 
 
 _SAID: Final = "on purpose, by rml.testing.faults"
-_NEVER_FAIL: Final = frozenset({"close", "scrub"})
+_NEVER_FAIL: Final = frozenset({"close", "scrub", "supposes_new"})
 
 
 class FaultyStore:
     """A store that fails as planned, and does what the store inside it does otherwise.
 
-    Every method of the store inside is a call that may fail, but ``close`` and ``scrub``: a store
-    carries those out by itself later, if it has to.
+    Every method of the store inside is a call that may fail, but ``close`` and ``scrub``, which a
+    store carries out by itself later, if it has to, and ``supposes_new``, which asks nobody.
 
     Args:
         store: the store inside.

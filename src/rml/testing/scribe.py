@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from rml.clock import SeededIds, SystemClock
-from rml.ledger.draft import seal_personal
+from rml.ledger.content import seal_personal
 from rml.ledger.entry import Entry, Sealed
 from rml.ledger.store import Opening, Query, Row, Store, Transaction
 from rml.world import World

@@ -301,7 +301,7 @@ class StoreContract(AnswerContract):
             store.head,
             lambda: list(store.rows()),
             lambda: store.tiles(0, 0, 1),
-            lambda: store.data(0, 1),
+            lambda: store.survey(0, 1),
             lambda: store.strays(0),
             lambda: store.erasures(["x"]),
             lambda: store.hashes(0, 0, 1),

@@ -120,7 +120,7 @@ def _fill(draft: rml.Draft, rows: int, changed: int | None) -> None:
 
 def _promise(draft: rml.Draft) -> None:
     effect = "ef_" + "0" * 32
-    intent = draft.append(
+    intent = draft.record(
         "effect.intent", world="RML3", effect=effect, attempt=1, operation="payment.charge", key="k"
     )
     draft.grant(effect, 1, intent.id, 60)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-
-import attrs
+from typing import Any
 
 from rml.error import InvalidInputError
-from rml.incident import kinds, rule, step
+from rml.incident import kinds, registry, rule, step
 from rml.incident.command import leading, role_rule
 from rml.incident.command.order import Board, orders_of
 from rml.incident.command.role import Role, Work
 from rml.incident.gate import Barrier
-from rml.incident.recording import CaseRecording, Step
+from rml.incident.recording import CaseRecording
 from rml.incident.rule import Look
 from rml.ledger.draft import Draft, Receipt
 from rml.ledger.entry import Entry
@@ -42,13 +41,11 @@ class CaseCommand(CaseRecording):
         """
         hat, name = Role(role), step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.ROLE_TAKEN,
-                facts={"role": hat.value},
-                actor=name,
-                override=override,
-                bars=lambda look: role_rule.check_role(look, hat, name),
-            )
+            kinds.ROLE_TAKEN,
+            {"role": hat.value},
+            actor=name,
+            override=override,
+            bars=lambda look: role_rule.check_role(look, hat, name),
         )
 
     def leave(self, role: Role | str, *, by: str) -> Receipt:
@@ -59,12 +56,10 @@ class CaseCommand(CaseRecording):
         """
         hat, name = Role(role), step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.ROLE_LEFT,
-                facts={"role": hat.value},
-                actor=name,
-                bars=lambda look: role_rule.check_leave(look, hat, name),
-            )
+            kinds.ROLE_LEFT,
+            {"role": hat.value},
+            actor=name,
+            bars=lambda look: role_rule.check_leave(look, hat, name),
         )
 
     def hand_over(self, *, to: str, by: str, briefing: str) -> Receipt:
@@ -80,12 +75,10 @@ class CaseCommand(CaseRecording):
         """
         name, other = step.named("by", by), step.named("to", to)
         return self._record(
-            Step(
-                kind=kinds.HANDOVER_OFFERED,
-                facts={"to": other, "briefing": step.said("briefing", briefing)},
-                actor=name,
-                bars=lambda look: role_rule.check_handover(look, other, name),
-            )
+            kinds.HANDOVER_OFFERED,
+            {"to": other, "briefing": step.said("briefing", briefing)},
+            actor=name,
+            bars=lambda look: role_rule.check_handover(look, other, name),
         )
 
     def accept(self, *, by: str) -> Receipt:
@@ -96,12 +89,10 @@ class CaseCommand(CaseRecording):
         """
         name = step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.HANDOVER_ACCEPTED,
-                facts={},
-                actor=name,
-                bars=lambda look: role_rule.check_acceptance(look, name),
-            )
+            kinds.HANDOVER_ACCEPTED,
+            {},
+            actor=name,
+            bars=lambda look: role_rule.check_acceptance(look, name),
         )
 
     def update(
@@ -135,10 +126,8 @@ class CaseCommand(CaseRecording):
         """
         words = {"condition": condition, "action": action, "need": need}
         facts = leading.updated(words, to, next_minutes)
-        told = Step(
-            kind=kinds.UPDATED, facts=facts, actor=step.named("by", by), at=at, override=override
-        )
-        return self._tell(told, hat)
+        actor = step.named("by", by)
+        return self._tell(kinds.UPDATED, facts, actor=actor, hat=hat, at=at, override=override)
 
     def tell(
         self,
@@ -146,30 +135,39 @@ class CaseCommand(CaseRecording):
         *,
         to: Sequence[str] | str,
         by: str,
+        paged: Sequence[str] = (),
         hat: Role | str | None = None,
         at: datetime | None = None,
         override: str | None = None,
     ) -> Receipt:
         """Record that somebody was told: a call, a page that was answered, a message.
 
-        Arguments and errors are those of :meth:`update`.
+        Arguments and errors are those of :meth:`update`; ``paged`` is whom a pager called for it,
+        each by name.
         """
-        facts = {"detail": step.said("detail", detail), "to": leading.audiences(to)}
-        told = Step(
-            kind=kinds.TOLD, facts=facts, actor=step.named("by", by), at=at, override=override
-        )
-        return self._tell(told, hat)
+        facts = leading.told(detail, to, paged)
+        actor = step.named("by", by)
+        return self._tell(kinds.TOLD, facts, actor=actor, hat=hat, at=at, override=override)
 
-    def _tell(self, told: Step, hat: Role | str | None) -> Receipt:
+    def _tell(
+        self,
+        kind: str,
+        facts: Mapping[str, Any],
+        *,
+        actor: str,
+        hat: Role | str | None,
+        at: datetime | None,
+        override: str | None,
+    ) -> Receipt:
         role = None if hat is None else Role(hat)
-        outside = not _OUTSIDE.isdisjoint(told.facts["to"])
+        outside = not _OUTSIDE.isdisjoint(facts["to"])
 
         def bars(look: Look) -> Iterator[Barrier]:
-            yield from rule.since_detection(look, told.at)
+            yield from rule.since_detection(look, at)
             if outside or role is not None:
-                yield from rule.under_hat(look, told.actor, Work.COMMUNICATE, role)
+                yield from rule.under_hat(look, actor, Work.COMMUNICATE, role)
 
-        return self._record(attrs.evolve(told, bars=bars))
+        return self._record(kind, facts, actor=actor, at=at, override=override, bars=bars)
 
     def order(self, detail: str, *, to: str, by: str) -> Receipt:
         """Give an order; it is open until it was read back and confirmed.
@@ -180,7 +178,7 @@ class CaseCommand(CaseRecording):
             by: who gives it.
         """
         facts = {"detail": step.said("detail", detail), "to": step.named("to", to)}
-        return self._record(Step(kind=kinds.ORDERED, facts=facts, actor=step.named("by", by)))
+        return self._record(kinds.ORDERED, facts, actor=step.named("by", by))
 
     def read_back(self, order: str, detail: str, *, by: str) -> Receipt:
         """Say an order back in the words in which it was understood.
@@ -203,7 +201,7 @@ class CaseCommand(CaseRecording):
                 text = f"the order is to {to}, who reads it back, not {name}"
                 yield Barrier("read-back", text, overridable=False)
 
-        return self._record(Step(kind=kinds.READ_BACK, facts=facts, actor=name, bars=bars))
+        return self._record(kinds.READ_BACK, facts, actor=name, bars=bars)
 
     def confirm_order(self, order: str, *, by: str, override: str | None = None) -> Receipt:
         """Confirm that an order was understood, which ends the loop.
@@ -221,7 +219,7 @@ class CaseCommand(CaseRecording):
 
         def bars(look: Look) -> Iterator[Barrier]:
             yield from _known(look, "order", one, kinds.ORDERED)
-            told = [e for kind in (kinds.ORDERED, kinds.READ_BACK) for e in look.of(kind)]
+            told = look.of(kinds.ORDERED, kinds.READ_BACK)
             (given,) = (order for order in orders_of(told) if order.entry == one)
             if not given.matches:
                 said = "not at all" if given.read_back is None else repr(given.read_back)
@@ -232,13 +230,11 @@ class CaseCommand(CaseRecording):
                 yield Barrier("read-back", text)
 
         return self._record(
-            Step(
-                kind=kinds.ORDER_CLOSED,
-                facts={"order": one},
-                actor=name,
-                override=override,
-                bars=bars,
-            )
+            kinds.ORDER_CLOSED,
+            {"order": one},
+            actor=name,
+            override=override,
+            bars=bars,
         )
 
     def note(
@@ -268,14 +264,12 @@ class CaseCommand(CaseRecording):
         """
         facts = leading.noted(board, detail, because, disproof, ends)
         return self._record(
-            Step(
-                kind=kinds.NOTED,
-                facts=facts,
-                actor=step.named("by", by),
-                bars=lambda look: (
-                    () if ends is None else _known(look, "ends", facts["ends"], kinds.NOTED)
-                ),
-            )
+            kinds.NOTED,
+            facts,
+            actor=step.named("by", by),
+            bars=lambda look: (
+                () if ends is None else _known(look, "ends", facts["ends"], kinds.NOTED)
+            ),
         )
 
     def workstream(self, goal: str, *, lead: str, channel: str, document: str, by: str) -> Receipt:
@@ -294,7 +288,7 @@ class CaseCommand(CaseRecording):
             "channel": step.named("channel", channel),
             "document": step.named("document", document),
         }
-        return self._record(Step(kind=kinds.WORKSTREAM, facts=facts, actor=step.named("by", by)))
+        return self._record(kinds.WORKSTREAM, facts, actor=step.named("by", by))
 
     def triage(
         self, symptom: str, *, by: str, runbook: str | None = None, at: datetime | None = None
@@ -304,20 +298,19 @@ class CaseCommand(CaseRecording):
         Args:
             symptom: its name, such as ``model_provider_outage``.
             by: who looked.
-            runbook: a path or link; without it, the record says that there is no runbook.
+            runbook: a path or link; without it, the one that the book has for the symptom. The
+                record says so if there is none.
             at: when, if not now.
         """
         facts = leading.triaged(symptom, runbook)
-        actor = step.named("by", by)
         return self._record(
-            Step(
-                kind=kinds.TRIAGED,
-                facts=facts,
-                world=World.RML2,
-                actor=actor,
-                at=at,
-                bars=lambda look: rule.since_detection(look, at),
-            )
+            kinds.TRIAGED,
+            facts,
+            world=World.RML2,
+            actor=step.named("by", by),
+            at=at,
+            bars=lambda look: rule.since_detection(look, at),
+            more=lambda look: {} if "runbook" in facts else registry.runbook_for(look, facts),
         )
 
     def set_private(self, private: bool, *, by: str, reason: str) -> Receipt:  # noqa: FBT001
@@ -330,9 +323,7 @@ class CaseCommand(CaseRecording):
         if not isinstance(given, bool):
             raise InvalidInputError(f"private is {shown(given)}; say True or False")
         facts = {"private": given, "reason": step.said("reason", reason)}
-        return self._record(
-            Step(kind=kinds.PRIVACY, facts=facts, world=World.RML2, actor=step.named("by", by))
-        )
+        return self._record(kinds.PRIVACY, facts, world=World.RML2, actor=step.named("by", by))
 
     def read_evidence(self, entry: str, *, by: str, reason: str) -> Entry:
         """Return an entry of the case or of its effects, and record who read it and why.
@@ -358,7 +349,7 @@ class CaseCommand(CaseRecording):
             if not own and (found is None or found.effect not in look.read.effects):
                 raise UnknownIdError(f"{shown(entry)} names no evidence of {self.id}")
             kind = kinds.EVIDENCE_READ
-            draft.append(kind, world=World.RML2, facts=facts, actor=actor, incident=self.id)
+            draft.record(kind, world=World.RML2, facts=facts, actor=actor, incident=self.id)
 
         self._ledger.write(work)
         return self._ledger.entry(facts["entry"])
@@ -372,9 +363,9 @@ class CaseCommand(CaseRecording):
             by: who says so.
         """
         facts = leading.linked(relation, to)
-        return self._record(
-            Step(kind=kinds.LINKED, facts=facts, world=World.RML2, actor=step.named("by", by))
-        )
+        if facts["to"].upper() == self.id:
+            raise InvalidInputError(f"{self.id} cannot be {facts['relation']} itself")
+        return self._record(kinds.LINKED, facts, world=World.RML2, actor=step.named("by", by))
 
 
 def _known(look: Look, name: str, one: str, kind: str) -> Iterator[Barrier]:

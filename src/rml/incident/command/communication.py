@@ -101,7 +101,9 @@ class Notice:
         audience: such as ``leadership``.
         due: by when; ``None`` where an occasion says it.
         occasion: such as ``next standup``.
-        told_at: when it was first told, if it was.
+        told_at: when it was first told, if it was, as people say.
+        recorded_at: when the ledger recorded that; lateness is counted to here, so that nobody can
+            be told in time afterwards.
         told_by: by whom.
         late: how long after ``due`` it was told; while it has not been, how long it has waited.
             ``None`` if it was in time, or still is.
@@ -111,6 +113,7 @@ class Notice:
     due: datetime | None
     occasion: str | None
     told_at: datetime | None
+    recorded_at: datetime | None
     told_by: str | None
     late: timedelta | None
 
@@ -159,26 +162,29 @@ def rungs_of(priority: Priority, *, broad: bool) -> tuple[Rung, ...]:
 
 def _notice(rung: Rung, opened_at: datetime, told: Entry | None, now: datetime) -> Notice:
     due = None if rung.within is None else opened_at + rung.within
-    told_at = None if told is None else told.at
-    late = None if due is None else (told_at or now) - due
+    heard = now if told is None else max(told.at, told.recorded_at)
+    late = None if due is None else heard - due
     return Notice(
         audience=rung.audience,
         due=due,
         occasion=rung.occasion,
-        told_at=told_at,
+        told_at=None if told is None else told.at,
+        recorded_at=None if told is None else told.recorded_at,
         told_by=None if told is None else told.actor,
         late=late if late is not None and late > timedelta(0) else None,
     )
 
 
 def first_told(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return by which entry each audience heard first."""
+    """Return by which entry each audience heard first: the first that was recorded.
+
+    A time of telling that somebody wrote down afterwards comes before no record that was there.
+    """
     first: dict[str, Entry] = {}
     for entry in entries:
         if entry.kind in (kinds.UPDATED, kinds.TOLD):
             for audience in entry.facts["to"]:
-                if audience not in first or entry.at < first[audience].at:
-                    first[audience] = entry
+                first.setdefault(audience, entry)
     return first
 
 

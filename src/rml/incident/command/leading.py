@@ -50,6 +50,13 @@ def updated(words: Mapping[str, object], to: object, next_minutes: object) -> di
     return facts
 
 
+def told(detail: object, to: object, paged: object) -> dict[str, Any]:
+    """Return the facts of a message: what was said, to whom, and whom a pager called for it."""
+    facts = {"detail": said("detail", detail), "to": audiences(to)}
+    names = [named(f"paged[{i}]", name) for i, name in enumerate(listed("paged", paged))]
+    return facts | ({"paged": list(dict.fromkeys(names))} if names else {})
+
+
 def audiences(given: object) -> list[str]:
     """Return who is told, each once.
 
@@ -105,11 +112,9 @@ def noted(
 
 
 def triaged(symptom: object, runbook: object) -> dict[str, Any]:
-    """Return the facts of a triage: the symptom, and its runbook or that there is none."""
+    """Return the facts of a triage: the symptom, and its runbook if one is named."""
     facts: dict[str, Any] = {"symptom": named("symptom", symptom)}
-    return facts | (
-        {"no_runbook": True} if runbook is None else {"runbook": named("runbook", runbook)}
-    )
+    return facts if runbook is None else {**facts, "runbook": named("runbook", runbook)}
 
 
 def linked(relation: object, to: object) -> dict[str, Any]:

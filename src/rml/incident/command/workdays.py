@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 import attrs
@@ -31,6 +31,7 @@ class WorkCalendar:
             or a calendar of the package ``holidays``.
         weekend: the days of the week that are free, as ISO 8601 counts them: Monday is 1.
         zone: where midnight lies.
+        hours: from when until when they work on such a day, there.
     """
 
     holidays: Container[date] = attrs.field(default=frozenset(), repr=False)
@@ -38,6 +39,7 @@ class WorkCalendar:
         default=frozenset({_SATURDAY, _SUNDAY}), converter=_weekdays
     )
     zone: tzinfo = UTC
+    hours: tuple[time, time] = (time(9), time(18))
 
     def __attrs_post_init__(self) -> None:
         if not self.weekend < set(range(1, 8)):
@@ -50,6 +52,12 @@ class WorkCalendar:
     def is_worked(self, day: date) -> bool:
         """Say whether people work on a day."""
         return day.isoweekday() not in self.weekend and day not in self.holidays
+
+    def is_worked_at(self, moment: datetime) -> bool:
+        """Say whether people are at work at a moment."""
+        begin, end = self.hours
+        local = moment.astimezone(self.zone)
+        return self.is_worked(local.date()) and begin <= local.time() < end
 
     def day_of(self, moment: datetime) -> date:
         """Return the day on which a moment lies where the calendar holds."""

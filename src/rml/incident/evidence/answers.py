@@ -13,7 +13,7 @@ from rml.error import RmlError
 from rml.incident import reading
 from rml.incident.command.postmortem import PostmortemDue, postmortem_due
 from rml.incident.lifecycle import stage_of
-from rml.incident.metrics import CaseMetrics
+from rml.incident.metrics import CaseMetrics, metrics_of
 from rml.incident.pages import standing
 from rml.incident.pages.casefile import (
     CaseFile,
@@ -25,7 +25,6 @@ from rml.incident.pages.casefile import (
 )
 from rml.incident.pages.page import page as page_of
 from rml.incident.projection import Phase, Projection
-from rml.incident.reading import Kept
 from rml.incident.recording import CaseRecording
 from rml.incident.remark import Remark, remarks_of
 from rml.ledger.entry import Entry
@@ -36,8 +35,6 @@ from rml.world import World
 @attrs.frozen(repr=False)
 class CaseAnswers(CaseRecording):
     """What a case is asked; each answer comes from the ledger as it is now."""
-
-    _kept: Kept = attrs.field(factory=Kept, init=False, eq=False, repr=False)
 
     def read(self) -> Projection:
         """Return everything that the ledger tells of this case, from one state of the ledger."""
@@ -164,7 +161,7 @@ class CaseAnswers(CaseRecording):
     @property
     def metrics(self) -> CaseMetrics:
         """How long its parts took, recomputed from the entries."""
-        return self.read().metrics
+        return metrics_of(self.read().entries, self._calendar)
 
     def __repr__(self) -> str:
         try:

@@ -21,8 +21,9 @@ from rml.incident.evidence.otlp_source import read_otlp
 from rml.incident.kinds import COUNTED
 from rml.incident.levers.containment import QUIET, Containment
 from rml.incident.levers.containment_proof import contained
-from rml.incident.reading import Kept, read_case
-from rml.incident.recording import CaseRecording, Step
+from rml.incident.reading import read_case
+from rml.incident.recording import CaseRecording
+from rml.incident.rule import Look
 from rml.ledger.argument import as_seconds, asked, moment_text
 from rml.ledger.entry import check_kind
 from rml.ledger.ledger import Ledger
@@ -46,7 +47,9 @@ class CaseEvidence(CaseRecording):
             quiet: seconds in which nothing may have begun.
         """
         wanted = timedelta(seconds=as_seconds("quiet", quiet))
-        return self._ledger.write(lambda draft: contained(draft, self.id, wanted))
+        return self._ledger.write(
+            lambda draft: contained(draft, Look(draft, self.id, self._kept.read).entries, wanted)
+        )
 
     def count_impact(
         self,
@@ -100,7 +103,7 @@ class CaseEvidence(CaseRecording):
         actor = step.named("by", by)
         found = count(self._ledger.as_of(query.size), query)
         for facts in found.entries():
-            self._record(Step(kind=COUNTED, facts=facts, actor=actor, override=override))
+            self._record(COUNTED, facts, actor=actor, override=override)
         return found
 
     def timeline_from(
@@ -126,7 +129,7 @@ class CaseEvidence(CaseRecording):
         Raises:
             InvalidInputError: a file cannot be read, or there is no such timezone.
         """
-        known = read_ledger(self._ledger, read_case(self._ledger, self.id, Kept()))
+        known = read_ledger(self._ledger, read_case(self._ledger, self.id, self._kept))
         span = {"since": _moment("since", since), "until": _moment("until", until)}
         return joined(known, _told(logs, otlp, zone), **span)
 

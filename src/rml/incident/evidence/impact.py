@@ -13,10 +13,9 @@ can count again, and finds the same.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final, Self
 
@@ -25,6 +24,7 @@ import attrs
 from rml.clock import parse_utc, utc_text
 from rml.effect.state import Effect, EffectState, told
 from rml.error import InvalidInputError
+from rml.incident.making_good import EXACT, amount_of
 from rml.ledger.entry import Entry
 from rml.ledger.queries.view import LedgerView
 
@@ -34,9 +34,6 @@ HARMED_MAX: Final = 1_000
 _OWN: Final = ("key", "scope")
 _HAPPENED: Final = (EffectState.DONE, EffectState.HISTORY)
 _UNKNOWN: Final = (EffectState.IN_DOUBT, EffectState.IN_FLIGHT, EffectState.RETRYING)
-# An amount as text; more digits than any currency has, and few enough to add up exactly.
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,18})?")
-_EXACT: Final = Context(prec=80)
 
 
 @attrs.frozen(kw_only=True)
@@ -284,7 +281,7 @@ def _added(effects: Iterable[Effect], query: ImpactQuery) -> tuple[dict[str, Dec
     for effect in effects:
         told = effect.facts.get(query.amount)
         currency = _text(effect.facts.get(query.currency or ""))
-        amount = _amount(told)
+        amount = amount_of(told)
         if amount is None or currency is None:
             unpriced += 1
             continue
@@ -295,11 +292,5 @@ def _added(effects: Iterable[Effect], query: ImpactQuery) -> tuple[dict[str, Dec
                 f"{first.facts[query.amount]!r} and {effect.id} {told!r}, and a whole number may "
                 "be of another unit than text; count them apart, or with amount=None"
             )
-        totals[currency] = _EXACT.add(totals.get(currency, Decimal(0)), amount)
+        totals[currency] = EXACT.add(totals.get(currency, Decimal(0)), amount)
     return dict(sorted(totals.items())), unpriced
-
-
-def _amount(told: Any) -> Decimal | None:
-    if type(told) is int:
-        return Decimal(told)
-    return Decimal(told) if isinstance(told, str) and _DECIMAL.fullmatch(told) else None

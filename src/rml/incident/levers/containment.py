@@ -4,11 +4,17 @@ A case is contained when something stops every operation that it is about, and n
 has begun for a while since. One that begins at the last second, and the while begins again. What
 was in flight when the operation was stopped may still become history, so it has to end first; what
 is in doubt is named, for it will not run again by itself.
+
+What was proven stays proven when it is lifted, for the cause was mended meanwhile: until a signal
+joins the case, or an effect that began later turns out to be harm or is in doubt.
+
+A lever of a tenant or region stops no more than that: it contains a case of which every effect that
+is known is among those it concerns. Of a case that names no operation, signals are what is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,39 +22,13 @@ import attrs
 
 from rml.clock import utc_text
 from rml.effect.state import Effect, EffectState
-from rml.incident.kinds import CONTAINED, LIFTED, SIGNALS
-from rml.incident.levers.lever import EVERY, Lever, Target, Whose, concerns, named
-from rml.ledger.entry import RESERVED_KINDS, Entry
-from rml.world import World
+from rml.incident.levers.lever import EVERY, named
+from rml.incident.levers.stop import UNNAMED, Stop, Window, begins
+from rml.ledger.entry import Entry
 
 # How long nothing new may have begun, until a containment counts as proven.
 QUIET: Final = timedelta(minutes=5)
 _NOTHING: Final = timedelta(0)
-_INTENT: Final = "effect.intent"
-
-
-@attrs.frozen
-class Stop:
-    """A moment from which an operation should not begin any more, and for whom.
-
-    Attributes:
-        target: the operation, tenant and region that it is about, as of a lever.
-        at: when the ledger recorded it.
-        index: the index of the entry that did.
-    """
-
-    target: Target
-    at: datetime
-    index: int
-
-    @property
-    def operation(self) -> str:
-        """The operation; ``*`` for every one."""
-        return self.target[0]
-
-    def concerns(self, effect: Entry | Effect) -> bool:
-        """Say whether an effect should not begin from here on; who cannot tell, says so too."""
-        return concerns(self.target, effect.operation, Whose.of(effect.scope, effect.facts))
 
 
 @attrs.frozen(kw_only=True)
@@ -61,11 +41,15 @@ class Containment:
         left: how much longer nothing may begin; zero when proven, ``None`` while nothing stops it.
         quiet: how long nothing may begin in all.
         operations: what the case is about and what is stopped.
-        uncovered: those of them that nothing stops.
+        uncovered: those of them that nothing stops, and the ids of the case's own effects outside
+            of what is stopped.
         limits: what is stopped of those that are stopped for a tenant or in a region alone.
         offending: the ids of what began although it was stopped: effects, or entries of your own.
         in_flight: the ids of those effects that are in flight.
         in_doubt: the ids of those effects of which nobody knows whether they happened.
+        windows: what was stopped, quiet for long enough, and let go on; nothing of the incident has
+            happened since.
+        again: the ids of what has happened since, and by which it is proven no more.
     """
 
     proven: bool
@@ -78,25 +62,42 @@ class Containment:
     offending: tuple[str, ...]
     in_flight: tuple[str, ...]
     in_doubt: tuple[str, ...]
+    windows: tuple[Window, ...]
+    again: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say where it stands, in one sentence."""
-        if self.since is None:
-            return "not proven: nothing stops it; pull a lever, or record with case.contain(...)"
-        if self.uncovered:
-            return f"not proven: nothing stops {', '.join(self.uncovered)}"
-        if self.in_flight:
-            return f"not proven: still in flight: {_some(self.in_flight)}"
-        quiet = f"nothing has begun since {utc_text(self.since)}"
         only = f"; only {_some(self.limits)} is stopped" if self.limits else ""
         if self.proven:
-            return f"proven: {quiet}{only}"
+            return f"proven: {'; '.join(self._quiet())}{only}"
+        if self.since is None and not self.windows:
+            way = "pull a lever, or record with case.contain(...)"
+            if self.again:
+                return f"not proven: it was, but then came {_some(self.again)}; {way}"
+            return f"not proven: nothing stops it; {way}"
+        if self.uncovered:
+            return f"not proven: nothing stops {_some(self.uncovered)}{only}"
+        if self.in_flight:
+            return f"not proven: still in flight: {_some(self.in_flight)}"
         left = (self.left or _NOTHING).total_seconds()
-        return f"not proven: {quiet}, and nothing may for another {left:.0f} s{only}"
+        quiet = f"nothing has begun since {utc_text(self.since)}" if self.since else ""
+        began = f"; although it was stopped, {_some(self.offending)} began"
+        meant = f"{began}: if it was let go on, say since when with case.lift(..., at=...)"
+        hint = meant if self.offending else ""
+        return f"not proven: {quiet}, and nothing may for another {left:.0f} s{only}{hint}"
+
+    def _quiet(self) -> Iterator[str]:
+        """Yield what proves it."""
+        if self.since is not None:
+            yield f"nothing has begun since {utc_text(self.since)}"
+        yield from map(str, self.windows)
+        if self.windows:
+            yield "nothing of the incident has happened since"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-like data; durations are seconds."""
-        row = attrs.asdict(self)
+        row = attrs.asdict(self, recurse=False)
+        row["windows"] = [window.to_dict() for window in self.windows]
         for name in ("left", "quiet"):
             row[name] = None if row[name] is None else row[name].total_seconds()
         return row
@@ -107,95 +108,134 @@ def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids[:3]) + more
 
 
-def stops_of(entries: Iterable[Entry], levers: Mapping[str, Lever]) -> list[Stop]:
-    """Return what stops the operations of a case and has not been lifted.
-
-    Args:
-        entries: the case's, in index order.
-        levers: by the ids of their entries, those that containments of the case name.
-    """
-    kept = list(entries)
-    lifted = {entry.facts.get("mitigation") for entry in kept if entry.kind == LIFTED}
-    stops: list[Stop] = []
-    for entry in kept:
-        if entry.kind != CONTAINED or entry.id in lifted:
-            continue
-        lever = levers.get(entry.facts.get("pulled", ""))
-        if lever is not None:
-            stops.append(Stop(lever.target, lever.pulled_at, lever.index))
-        else:  # by hand: what was done about the operations that the case is about
-            stops += [
-                Stop((name, None, None), entry.recorded_at, entry.index or 0)
-                for name in operations_of(kept)
-            ]
-    return stops
-
-
-def operations_of(entries: Iterable[Entry]) -> list[str]:
-    """Return the operations that a case's signals name, in the order in which they did."""
-    named = (entry.operation for entry in entries if entry.kind in SIGNALS)
-    return list(dict.fromkeys(name for name in named if name is not None))
-
-
-def begins(entry: Entry) -> bool:
-    """Say whether an entry is a new effect: an intent, or history that a program recorded itself.
-
-    A correction of history that is there is no new one.
-    """
-    if entry.kind.partition(".")[0] in RESERVED_KINDS:
-        return entry.kind == _INTENT
-    return entry.world is World.RML3 and entry.corrects is None
-
-
 def prove(
     stops: Sequence[Stop],
     entries: Iterable[Entry],
-    pending: Iterable[Effect],
+    pending: Sequence[Effect],
     now: datetime,
     *,
     about: Sequence[str] = (),
+    own: Sequence[Entry] = (),
+    signals: Iterable[Entry] = (),
+    windows: Iterable[Window] = (),
+    later: Sequence[Entry] = (),
     quiet: timedelta = QUIET,
 ) -> Containment:
     """Return whether what should have stopped has.
 
     Args:
-        stops: what was done to stop it.
+        stops: what was done to stop it, and was not lifted.
         entries: what has been recorded since the first of them, of their operations at least.
         pending: the effects that are in flight or in doubt.
         now: the present moment, by the ledger's clock.
         about: the operations that have to be stopped.
+        own: the intents, or entries, of the effects that the case is known to be about.
+        signals: those of the case; they count where it names no operation.
+        windows: what was stopped and quiet until it was lifted.
+        later: what may have broken these: signals of the case, and the intents, or entries, of the
+            effects that are harm or in doubt.
         quiet: how long nothing may have begun.
     """
-    operations = tuple(dict.fromkeys([*about, *(stop.operation for stop in stops)]))
-    stopped = {stop.operation for stop in stops}
-    uncovered = () if EVERY in stopped else tuple(name for name in about if name not in stopped)
-    new = [entry for entry in entries if begins(entry) and _is_stopped(entry, stops)]
-    open_ended = [e for e in pending if any(stop.concerns(e) for stop in stops)]
-    in_flight = tuple(e.id for e in open_ended if e.state is EffectState.IN_FLIGHT)
-    since = max([*(stop.at for stop in stops), *(entry.recorded_at for entry in new)], default=None)
+    enough = [window for window in windows if window.until - window.since >= quiet]
+    kept = [window for window in enough if not any(map(window.is_broken_by, later))]
+    broken = [e for e in later if any(window.is_broken_by(e) for window in enough)]
+    covering = [*stops, *(window.stop for window in kept)]
+    stopped = (stop.operation for stop in covering if stop.operation != UNNAMED)
+    new = list(_begun(stops, entries, signals))
+    since = _quiet_since(stops, new)
     left = None if since is None else max(_NOTHING, quiet - (now - since))
+    uncovered = tuple(_uncovered(covering, about, own))
+    in_flight = _in(EffectState.IN_FLIGHT, pending, stops)
+    is_quiet = left == _NOTHING or (left is None and bool(kept))
+    proven = is_quiet and not uncovered and not in_flight
     return Containment(
-        proven=left == _NOTHING and not uncovered and not in_flight,
+        proven=proven,
         since=since,
         left=left,
         quiet=quiet,
-        operations=operations,
+        operations=tuple(dict.fromkeys([*about, *stopped])),
         uncovered=uncovered,
-        limits=tuple(_limits(stops)),
-        offending=tuple(dict.fromkeys(entry.effect or entry.id for entry in new)),
+        limits=tuple(_limits(covering)),
+        offending=_ids(new),
         in_flight=in_flight,
-        in_doubt=tuple(e.id for e in open_ended if e.state is EffectState.IN_DOUBT),
+        in_doubt=_in(EffectState.IN_DOUBT, pending, covering),
+        windows=tuple(kept),
+        again=() if proven else _ids(broken),
     )
+
+
+def quiet_since(
+    stops: Sequence[Stop],
+    entries: Iterable[Entry],
+    pending: Sequence[Effect],
+    until: datetime,
+    signals: Iterable[Entry] = (),
+) -> datetime | None:
+    """Return since when nothing has begun of what is lifted now, unless some of it is in flight.
+
+    Args:
+        stops: what is lifted.
+        entries: what has been recorded since the first of them, of their operations at least.
+        pending: the effects that are in flight or in doubt.
+        until: the moment from which it was let go on.
+        signals: those of the case; they count where it names no operation.
+    """
+    begun = [entry for entry in _begun(stops, entries, signals) if entry.recorded_at <= until]
+    before = [effect for effect in pending if effect.started_at <= until]
+    since = _quiet_since(stops, begun)
+    if since is None or since > until or _in(EffectState.IN_FLIGHT, before, stops):
+        return None
+    return since
+
+
+def _begun(
+    stops: Sequence[Stop], entries: Iterable[Entry], signals: Iterable[Entry]
+) -> Iterator[Entry]:
+    """Yield what began although it was stopped."""
+    for entry in entries:
+        if begins(entry) and any(stop.is_before(entry) and stop.concerns(entry) for stop in stops):
+            yield entry
+    by_hand = [stop for stop in stops if stop.operation == UNNAMED][:1]
+    yield from (entry for entry in signals for stop in by_hand if stop.is_before(entry))
+
+
+def _quiet_since(stops: Iterable[Stop], begun: Iterable[Entry]) -> datetime | None:
+    moments = [*(stop.at for stop in stops), *(entry.recorded_at for entry in begun)]
+    return max(moments, default=None)
+
+
+def _in(state: EffectState, pending: Iterable[Effect], stops: Sequence[Stop]) -> tuple[str, ...]:
+    """Return the ids of the effects in a state that something stops."""
+    effects = (effect for effect in pending if effect.state is state)
+    return tuple(e.id for e in effects if any(stop.concerns(e) for stop in stops))
+
+
+def _ids(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(entry.effect or entry.id for entry in entries))
+
+
+def _uncovered(stops: Sequence[Stop], about: Iterable[str], own: Sequence[Entry]) -> Iterator[str]:
+    """Yield what the case is about and nothing stops: operations, and ids of effects."""
+    whole = _whole(stops)
+    for name in about:
+        if whole & {name, EVERY}:
+            continue
+        known = [entry for entry in own if entry.operation == name]
+        if not known or not any(stop.operation in (name, EVERY) for stop in stops):
+            yield name
+        for entry in known:
+            if not any(stop.concerns(entry) for stop in stops):
+                yield entry.effect or entry.id
 
 
 def _limits(stops: Sequence[Stop]) -> Iterator[str]:
     """Yield what is stopped of operations of which something else may still begin."""
-    whole = {stop.operation for stop in stops if stop.target[1:] == (None, None)}
+    whole = _whole(stops)
     for target in dict.fromkeys(stop.target for stop in stops):
         if not whole & {target[0], EVERY}:
             yield named(target)
 
 
-def _is_stopped(entry: Entry, stops: Iterable[Stop]) -> bool:
-    index = entry.index or 0
-    return any(index > stop.index and stop.concerns(entry) for stop in stops)
+def _whole(stops: Iterable[Stop]) -> set[str]:
+    """Return the operations of which nothing may begin, whoever calls."""
+    return {stop.operation for stop in stops if stop.target[1:] == (None, None)}

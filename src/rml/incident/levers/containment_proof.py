@@ -5,54 +5,83 @@ It is read inside a commit, so that what depends on it cannot be overtaken by a 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from datetime import timedelta
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+from rml.clock import utc_text
 from rml.effect.doubt import look
-from rml.effect.state import Effect
-from rml.incident.gate import Barrier
-from rml.incident.kinds import CONTAINED
-from rml.incident.levers.containment import QUIET, Containment, Stop, operations_of, prove, stops_of
-from rml.incident.levers.lever import EVERY, Lever, LeverStates
+from rml.effect.state import Effect, EffectState
+from rml.incident.kinds import CONTAINED, COUNTED, SIGNALS
+from rml.incident.levers.containment import QUIET, Containment, prove, quiet_since
+from rml.incident.levers.lever import EVERY, RELEASED, Lever, LeverStates
+from rml.incident.levers.stop import (
+    QUIET_SINCE,
+    UNNAMED,
+    Stop,
+    Window,
+    operations_of,
+    own_effects,
+    stops_by,
+    stops_of,
+    windows_of,
+)
 from rml.ledger.draft import Draft
 from rml.ledger.entry import Entry
 
-# The last of the four levers, and the action that it is.
-DATA_CORRECTION: Final = "data_correction"
+
+# Among how many of the newest effects since a containment was lifted duplicates are looked for.
+_LOOK_BACK: Final = 10_000
 
 
-def contained(draft: Draft, incident: str, quiet: timedelta = QUIET) -> Containment:
-    """Return whether a case is contained, as a commit in the making sees it."""
-    entries = draft.entries(incident=incident)
-    stops = stops_of(entries, _levers(draft, entries))
+def contained(draft: Draft, entries: Sequence[Entry], quiet: timedelta = QUIET) -> Containment:
+    """Return whether the case of these entries is contained, as a commit in the making sees it."""
+    levers = _levers(draft, entries)
+    stops = stops_of(entries, levers, _released(draft, levers))
+    windows, pending = list(windows_of(entries, levers)), list(_pending(draft))
+    covering = [*stops, *(window.stop for window in windows)]
     return prove(
         stops,
         _since(draft, stops),
-        list(_pending(draft)),
+        pending,
         draft.now,
         about=operations_of(entries),
+        own=list(_own(draft, entries, covering)),
+        signals=_signals(entries),
+        windows=windows,
+        later=list(_later(draft, entries, windows, pending)),
         quiet=quiet,
     )
 
 
-def before_correction(draft: Draft, incident: str, word: str) -> Iterator[Barrier]:
-    """Yield why data may not be corrected yet: what is still bleeding would be corrected twice.
+def lifting(
+    draft: Draft, entries: Sequence[Entry], mitigation: Entry, at: datetime | None = None
+) -> dict[str, str]:
+    """Return what is recorded of a containment that is lifted: since when it has been quiet.
 
     Args:
-        draft: the commit that is to record the step.
-        incident: the case.
-        word: the lever, or the kind of action.
+        draft: the commit that lifts it.
+        entries: of the case, in index order.
+        mitigation: the entry of the containment.
+        at: since when it is lifted, if not now.
     """
-    if "_".join(re.split(r"[\W_]+", word.removeprefix("other:").casefold())) != DATA_CORRECTION:
-        return
-    found = contained(draft, incident)
-    if not found.proven:
-        yield Barrier("contained-first", f"data is corrected once containment is proven; {found}")
+    stops = list(stops_by(mitigation, entries, _levers(draft, entries)))
+    begun, pending = _since(draft, stops), list(_pending(draft))
+    since = quiet_since(stops, begun, pending, at or draft.now, _signals(entries))
+    return {} if since is None else {QUIET_SINCE: utc_text(since)}
 
 
-def _levers(draft: Draft, entries: list[Entry]) -> dict[str, Lever]:
+def still_pulled(draft: Draft, mitigation: Entry) -> Lever | None:
+    """Return the lever by which a containment stops something, unless it was released."""
+    levers = _levers(draft, [mitigation])
+    return next((levers[one] for one in levers.keys() - _released(draft, levers)), None)
+
+
+def _signals(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.kind in SIGNALS]
+
+
+def _levers(draft: Draft, entries: Sequence[Entry]) -> dict[str, Lever]:
     """Return the levers that a case's containments name, by the ids of their entries."""
     named = (entry.facts.get("pulled") for entry in entries if entry.kind == CONTAINED)
     pulled = [draft.entry(one) for one in named if one is not None]
@@ -60,15 +89,91 @@ def _levers(draft: Draft, entries: list[Entry]) -> dict[str, Lever]:
     return {lever.entry: lever for some in levers for lever in some}
 
 
+def _released(draft: Draft, levers: Mapping[str, Lever]) -> set[str]:
+    """Return the ids of those levers that are not pulled any more."""
+    first = min((lever.index for lever in levers.values()), default=None)
+    if first is None:
+        return set()
+    moved = LeverStates().told(draft.entries(kind=RELEASED, after=first)).last_released
+    gone = (one for one in levers.values() if moved.get(one.target, -1) > one.index)
+    return {lever.entry for lever in gone}
+
+
 def _since(draft: Draft, stops: list[Stop]) -> Iterator[Entry]:
     """Yield what was recorded of the stopped operations since the first of them was."""
-    operations = {stop.operation for stop in stops}
+    operations = {stop.operation for stop in stops} - {UNNAMED}
     first = min((stop.index for stop in stops), default=0)
     for operation in [EVERY] if EVERY in operations else operations:
         if operation == EVERY:
             yield from draft.entries(kind="effect.intent", after=first)
         else:
             yield from draft.entries(operation=operation, after=first)
+
+
+def _own(draft: Draft, entries: Sequence[Entry], stops: Sequence[Stop]) -> Iterator[Entry]:
+    """Yield by which entry each effect of the case began; no matter, if nobody may begin any."""
+    if all(stop.target[1:] == (None, None) for stop in stops):
+        return
+    for one in own_effects(entries):
+        yield from _beginning(draft, one)
+
+
+def _later(
+    draft: Draft, entries: Sequence[Entry], windows: Sequence[Window], pending: Sequence[Effect]
+) -> Iterator[Entry]:
+    """Yield what may have happened again since the first window.
+
+    These are signals, harm, doubts, and duplicates by the key by which the case has counted them.
+    """
+    if not windows:
+        return
+    first = min(window.index for window in windows)
+    told = [entry for entry in entries if entry.index is None or entry.index > first]
+    yield from _signals(told)
+    for one in own_effects(told):
+        yield from _beginning(draft, one)
+    for effect in pending:
+        if effect.state is EffectState.IN_DOUBT:
+            yield from _beginning(draft, effect.id)
+    for query in _counted(entries):
+        yield from _duplicates(draft, query, first)
+
+
+def _counted(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
+    """Return by which queries the case has counted duplicates, the newest of each operation."""
+    told = [entry.facts["query"] for entry in entries if entry.kind == COUNTED]
+    return list({query["operation"]: query for query in told if query["key"]}.values())
+
+
+def _duplicates(draft: Draft, query: Mapping[str, Any], after: int) -> Iterator[Entry]:
+    """Yield the intents after an index that a query would count: another after it was the same."""
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    newest = draft.entries(
+        kind="effect.intent",
+        operation=query["operation"],
+        after=after,
+        newest_first=True,
+        limit=_LOOK_BACK,
+    )
+    for entry in reversed(newest):
+        own = {"key": entry.key, "scope": entry.scope}
+        values = [own[name] if name in own else entry.facts.get(name) for name in query["key"]]
+        if entry.attempt == 1 and None not in values:
+            groups.setdefault(tuple(map(str, values)), []).append(entry)
+    for same in groups.values():
+        if len(same) > 1:
+            yield from [entry for entry in same if _happened(draft, entry)][1:]
+
+
+def _happened(draft: Draft, intent: Entry) -> bool:
+    effect = look(draft, intent.effect or "")
+    return effect is not None and effect.state in (EffectState.DONE, EffectState.HISTORY)
+
+
+def _beginning(draft: Draft, one: str) -> list[Entry]:
+    """Return the entry by which an effect began, or the one that an id names."""
+    entry = draft.entry(one)
+    return draft.of_effect(one)[:1] if entry is None else [entry]
 
 
 def _pending(draft: Draft) -> Iterator[Effect]:

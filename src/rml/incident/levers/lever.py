@@ -6,12 +6,17 @@ stops one operation, or every one (``*``); all of it, or only what belongs to a 
 Whose a call is stands in what is recorded of it: its tenant in the fact ``tenant``, in the scope,
 or in what surrounds it; its region in the fact ``region``, or in what surrounds it. A call of which
 nobody knows whose it is cannot be told from those that the lever is about, so it is stopped too.
+Names are compared in Unicode's form NFC; each part of a scope of several is a name, and a blank one
+names nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import product
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
@@ -71,7 +76,31 @@ def _regions(facts: Mapping[str, Any]) -> list[object]:
 
 
 def _texts(names: Iterable[object]) -> frozenset[str]:
-    return frozenset(str(name) for name in names if name is not None)
+    return frozenset(text for name in names if name is not None for text in _meant(name))
+
+
+def _meant(name: object) -> Iterator[str]:
+    """Yield what a name may be called by: itself, and its parts where it is made of several."""
+    parts = name if isinstance(name, list | tuple) else _parts(str(name))
+    for text in (str(name), *map(str, parts)):
+        if text and not text.isspace():
+            yield same(text)
+
+
+def _parts(text: str) -> list[object]:
+    """Return the parts of a scope that was a tuple, which stands in the header as JSON."""
+    if not text.startswith('["'):
+        return []
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return parts if isinstance(parts, list) else []
+
+
+def same(name: str) -> str:
+    """Return the one form of names that look the same and differ in their code points."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +149,33 @@ def concerns(target: Target, operation: str | None, whose: Whose) -> bool:
     if meant not in (EVERY, operation):
         return False
     sides = (tenant, whose.tenants), (region, whose.regions)
-    return all(name is None or not names or name in names for name, names in sides)
+    return all(name is None or not names or same(name) in names for name, names in sides)
+
+
+# In place of a name: whatever it is.
+_ANY: Final = ""
+
+
+class Standing:
+    """The levers that are pulled, found by what they are about, however many there are."""
+
+    def __init__(self, levers: Iterable[Lever] = ()) -> None:
+        self._found: dict[Target, Lever] = {}
+        for lever in levers:
+            operation, *names = lever.target
+            tenant, region = (None if name is None else same(name) for name in names)
+            for target in product((operation,), {tenant, _ANY}, {region, _ANY}):
+                self._found.setdefault(target, lever)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def stopping(self, operation: str, whose: Whose) -> Lever | None:
+        """Return the one that was pulled first of those that stop a call, as :func:`concerns`."""
+        tenants = (None, *whose.tenants) if whose.tenants else (_ANY,)
+        regions = (None, *whose.regions) if whose.regions else (_ANY,)
+        found = map(self._found.get, product((operation, EVERY), tenants, regions))
+        return min(filter(None, found), key=lambda lever: lever.index, default=None)
 
 
 @attrs.frozen
@@ -183,15 +238,15 @@ def named(target: Target) -> str:
     return words if region is None else f"{words} in region {region!r}"
 
 
-def refuse(levers: Iterable[Lever], operation: str, whose: Whose) -> None:
+def refuse(levers: Standing, operation: str, whose: Whose) -> None:
     """Raise for a call that one of some levers stops.
 
     Raises:
         LeverPulledError: it does.
     """
-    for lever in levers:
-        if lever.stops(operation, whose):
-            raise _refusal(operation, lever)
+    lever = levers.stopping(operation, whose)
+    if lever is not None:
+        raise _refusal(operation, lever)
 
 
 def _refusal(operation: str, lever: Lever) -> LeverPulledError:

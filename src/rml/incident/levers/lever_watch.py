@@ -21,9 +21,9 @@ import attrs
 from rml.incident.levers.lever import (
     PULLED,
     RELEASED,
-    Lever,
     LeverStates,
     LeverUnreadableError,
+    Standing,
 )
 from rml.ledger.draft import Draft
 from rml.ledger.entry import Entry
@@ -44,11 +44,11 @@ class _Seen:
     began: float
     moves: int
     states: LeverStates
-    standing: tuple[Lever, ...]
+    standing: Standing
     after: tuple[int, int]
 
 
-_NOTHING: Final = _Seen(float("-inf"), -1, LeverStates(), (), (-1, -1))
+_NOTHING: Final = _Seen(float("-inf"), -1, LeverStates(), Standing(), (-1, -1))
 _seen: WeakKeyDictionary[Ledger, _Seen] = WeakKeyDictionary()
 # How often levers were moved in this process: what was seen before the last move is out of date.
 _moves = [0]
@@ -70,7 +70,7 @@ def standing(
     *,
     look: float = LOOK_SECONDS,
     blind: float | None = BLIND_SECONDS_MAX,
-) -> tuple[Lever, ...]:
+) -> Standing:
     """Return the levers that are pulled, as far as an operation that is about to begin may know.
 
     Args:
@@ -86,7 +86,7 @@ def standing(
     return seen.standing
 
 
-def standing_in(draft: Draft, ledger: Ledger, look: float = LOOK_SECONDS) -> tuple[Lever, ...]:
+def standing_in(draft: Draft, ledger: Ledger, look: float = LOOK_SECONDS) -> Standing:
     """Return the levers that are pulled, as a commit in the making sees them.
 
     Its turn to write may have been long in coming. What it sees may come to nothing, so it is not
@@ -128,7 +128,7 @@ def _look(reader: Ledger | Draft, ledger: Ledger, known: _Seen) -> _Seen:
     states = known.states.told(new) if new else known.states
     for entry in new:
         read[entry.kind] = max(read[entry.kind], entry.index or 0)
-    standing = tuple(states.pulled) if new else known.standing
+    standing = Standing(states.pulled) if new else known.standing
     return _Seen(began, moves, states, standing, (read[PULLED], read[RELEASED]))
 
 

@@ -12,6 +12,7 @@ from rml.config import current_ledger
 from rml.error import InvalidInputError
 from rml.incident import rule, step
 from rml.incident.kinds import CONTAINED, LIFTED, OPENED
+from rml.incident.levers.containment_proof import lifting
 from rml.incident.levers.lever import (
     EVERY,
     PULLED,
@@ -21,6 +22,7 @@ from rml.incident.levers.lever import (
     Target,
     Whose,
     named,
+    same,
 )
 from rml.incident.levers.lever_watch import note_moved
 from rml.incident.rule import CaseClosedError
@@ -225,7 +227,7 @@ def _refuse_strange(what: str, name: str | None, seen: set[str]) -> None:
 def _target(operation: object, tenant: object, region: object) -> Target:
     name = EVERY if operation == EVERY else _operation(operation)
     own = tuple(
-        None if value is None else step.named(what, value)
+        None if value is None else same(step.named(what, value))
         for what, value in (("tenant", tenant), ("region", region))
     )
     return name, own[0], own[1]
@@ -251,7 +253,7 @@ def _standing(draft: Draft, target: Target) -> Lever | None:
 def _append(draft: Draft, kind: str, target: Target, said: _Said, case: str | None) -> Receipt:
     operation, tenant, region = target
     facts = {"tenant": tenant, "region": region, "reason": said.reason}
-    return draft.append(
+    return draft.record(
         kind,
         world=World.RML2,
         facts={name: value for name, value in facts.items() if value is not None},
@@ -264,7 +266,7 @@ def _append(draft: Draft, kind: str, target: Target, said: _Said, case: str | No
 def _check_case(draft: Draft, case: str) -> None:
     if not draft.entries(kind=OPENED, incident=case, limit=1):
         raise UnknownIdError(f"no incident {shown(case)} is in this ledger")
-    rule.check_open(draft, case)
+    rule.check_open(rule.Look(draft, case))
 
 
 def _contain(draft: Draft, case: str, target: Target, said: _Said, pulled: Lever | Receipt) -> None:
@@ -279,7 +281,7 @@ def _contain(draft: Draft, case: str, target: Target, said: _Said, pulled: Lever
         "temporary": True,
         "pulled": entry,
     }
-    draft.append(CONTAINED, world=World.RML2, facts=facts, actor=said.by, incident=case)
+    draft.record(CONTAINED, world=World.RML2, facts=facts, actor=said.by, incident=case)
 
 
 def _lift(draft: Draft, lever: Lever, said: _Said) -> None:
@@ -288,8 +290,12 @@ def _lift(draft: Draft, lever: Lever, said: _Said) -> None:
         if entry.facts.get("pulled") != lever.entry or entry.incident is None:
             continue
         with suppress(CaseClosedError):
-            rule.check_open(draft, entry.incident)
+            look = rule.Look(draft, entry.incident)
+            rule.check_open(look)
+            if any(one.facts["mitigation"] == entry.id for one in look.of(LIFTED)):
+                continue
             facts = {"mitigation": entry.id, "detail": said.reason}
-            draft.append(
+            facts |= lifting(draft, look.entries, entry)
+            draft.record(
                 LIFTED, world=World.RML2, facts=facts, actor=said.by, incident=entry.incident
             )

@@ -12,7 +12,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
 import attrs
@@ -115,6 +115,8 @@ def time(value: datetime | str) -> datetime:
     """Read a moment as aware UTC."""
     given: object = value
     try:
+        if type(given) is datetime and given.tzinfo is UTC:
+            return given  # as entries have them: a long timeline has thousands
         if isinstance(given, datetime):
             return parse_utc(utc_text(given))
         if isinstance(given, str) and _TIME.fullmatch(given):

@@ -55,6 +55,15 @@ _RESERVED: Final = frozenset(
 )
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _INDENT: Final = "  "
+# What libyaml and PyYAML read, or place, differently: odd blanks and breaks, `?`, `!`, `%`, `---`,
+# a comment right behind `|`, and nothing at all.
+_DISPUTED: Final = re.compile(
+    r"[\t\r\x85\u2028\u2029\ufeff]"
+    r"|(?:^|[\s\[{,:-])(?:[?!%]|---|\.\.\.)"
+    r"|[|>][-+0-9]*#"
+    r"|\A\s*\Z",
+    re.MULTILINE,
+)
 
 
 @attrs.frozen
@@ -93,8 +102,10 @@ def parse_yaml(text: str | bytes) -> Document:
     source = _decoded(text)
     loader = None
     try:
-        loader = _loader()(source)
-        root = loader.get_single_node()
+        root = _composed_by_libyaml(source)
+        if root is None:
+            loader = _loader()(source)
+            root = loader.get_single_node()
     except yaml.reader.ReaderError as error:
         place = _place_of(source, error.position)
         raise refusal_at(
@@ -145,6 +156,32 @@ def _place_of(text: str, index: int) -> tuple[int, int]:
 
 def _after(mark: Any) -> tuple[int, int]:
     return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def _composed_by_libyaml(source: str) -> yaml.Node | None:
+    """Return a document as libyaml composes it, several times as fast as Python does.
+
+    ``None`` where there is no libyaml; where the two might not agree; and for whatever is refused:
+    the loader below says why. Its bounds are looked at before anything is composed, which in C
+    recurses without one.
+    """
+    import yaml
+
+    if not yaml.__with_libyaml__ or _DISPUTED.search(source):
+        return None
+    nesting = count = 0
+    try:
+        for event in yaml.parse(source, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                return None
+            nesting += isinstance(event, yaml.CollectionStartEvent)
+            nesting -= isinstance(event, yaml.CollectionEndEvent)
+            count += isinstance(event, yaml.NodeEvent)
+            if nesting >= NESTING_MAX or count > VALUES_MAX:
+                return None
+        return yaml.compose(source, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return None
 
 
 @cache

@@ -1,13 +1,14 @@
 """A case on one page of HTML: for a screen by day or by night, for a telephone, and for paper.
 
 The page stands alone: no script, no font, no picture from elsewhere, and a policy in its head that
-lets none in. Every text is escaped. A long timeline is folded into parts, of which the first and
-the last are open.
+lets none in. Every text is escaped, and so is what would turn the text around it. A long timeline
+is folded into parts, of which the first and the last are open.
 """
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -27,6 +28,10 @@ from rml.ledger.checks.verification import Verification
 from rml.ledger.entry import Entry
 from rml.world import World
 
+# What a terminal obeys, and what turns the text around it from right to left.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 # Events in one foldable part of a timeline: a few screens of text.
 PART_EVENTS: Final = 250
 _NAMES: Final = {World.RML1: "Closed", World.RML2: "Dialog", World.RML3: "History"}
@@ -99,7 +104,12 @@ def _style() -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(_UNSEEN.sub(_seen, str(value)))
+
+
+def _seen(found: re.Match[str]) -> str:
+    """Return a character that would change what stands around it as its escape."""
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _words(name: str) -> str:
@@ -226,7 +236,7 @@ def _impact(case: Projection) -> str:
     touched = f"<p>Touched: {_text(assets)}</p>" if assets else ""
     return (
         '<table class="impact"><thead><tr><th></th><th>estimated</th><th>counted</th></tr></thead>'
-        f"<tbody>{cells}</tbody></table>{touched}"
+        f"<tbody>{cells}</tbody></table>{touched}{_list(map(str, case.narrowings))}"
     )
 
 
@@ -387,7 +397,8 @@ def _told(notice: Notice) -> str:
     late = f" <em>{_span(notice.late)} late</em>" if notice.late is not None else ""
     if notice.told_at is None:
         return f"not yet{late}"
-    return f"{_moment(notice.told_at)} by {_text(notice.told_by or 'nobody named')}{late}"
+    written = _late(notice.told_at, notice.recorded_at)
+    return f"{_moment(notice.told_at)} by {_text(notice.told_by or 'nobody named')}{written}{late}"
 
 
 def _metrics(metrics: CaseMetrics) -> str:

@@ -70,7 +70,8 @@ def rows(
         lines.insert(1, ("rules", ", ".join(case.criteria)))
     if case.closed is not None:
         when = time_text(case.closed.recorded_at)
-        return [*lines, ("closed", f"by {case.closed.actor} at {when}"), *_owed(owed)]
+        closed = ("closed", f"by {case.closed.actor} at {when}")
+        return [*lines, closed, *_owed(owed), *_barriers(missing)]
     step = next(phase for phase in Phase if phase not in case.steps)
     what, call, who = _NEXT[step]
     lines += [("next", f"{what}: {call}"), ("who", who)]

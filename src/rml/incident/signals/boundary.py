@@ -248,7 +248,7 @@ def _crossed(draft: Draft, name: str, error: BaseException, begun: Begun) -> Esc
         effect = unknown.id if unknown is not None else None
         escalation = open_or_join(draft, attrs.evolve(signal, effect=effect))
         incident = escalation.incident
-    draft.append(
+    draft.record(
         "error.crossed",
         world=World.RML3 if incident is not None else world,
         facts={

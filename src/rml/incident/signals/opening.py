@@ -101,7 +101,7 @@ def _append(
 ) -> Escalation:
     if signal.criteria:
         facts["criteria"] = list(signal.criteria)
-    receipt = draft.append(
+    receipt = draft.record(
         kind,
         world=World.RML3,
         facts=facts,

@@ -127,7 +127,7 @@ def _record(ledger: Ledger, hook: str, escalation: Escalation, trouble: str) -> 
     facts = {"hook": hook, "trouble": trouble, "escalation": escalation.entry}
     try:
         ledger.write(
-            lambda draft: draft.append(
+            lambda draft: draft.record(
                 "incident.hook_failed", world=World.RML2, facts=facts, incident=escalation.incident
             )
         )

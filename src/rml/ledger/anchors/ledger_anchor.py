@@ -67,7 +67,7 @@ class LedgerAnchor:
             text = renewed(kept, checkpoint, prove_from)
             if text is not None:
                 facts = {"size": new.size, "root": new.root.hex(), "checkpoint": text}
-                draft.append(KIND, world=World.RML3, facts=facts, correlation=new.origin)
+                draft.record(KIND, world=World.RML3, facts=facts, correlation=new.origin)
 
         self.ledger.write(work)
 

@@ -58,7 +58,7 @@ def assured(
         level=assurances[-1].level if assurances else found.level,
         capped_by=_cap(found, agreeing, assurances, knows_key=knows_key),
         assurances=assurances,
-        remarks=(*_uncovered(found, assurances), *remarks),
+        remarks=(*_uncovered(found, assurances), *_only_sizes(agreeing), *remarks),
     )
 
 
@@ -145,7 +145,7 @@ def _by(level: Level, kept: Kept) -> str:
     if level is Level.SIGNED and kept.signer is not None:
         return f"the key {kept.signer.name}+{kept.signer.id.hex()} has signed {kept.where}"
     if level is Level.ANCHORED and kept.elsewhere:
-        return f"{kept.where} lies outside the ledger's folder"
+        return f"{kept.where} lies outside the store"
     witness, at = kept.cosigned[0]
     return f"the witness {witness.name} has cosigned {kept.where} at {utc_text(at)}"
 
@@ -160,7 +160,7 @@ def _cap(
     """Say why the level is no higher."""
     if assurances:
         return {
-            Level.SIGNED: "no signed checkpoint is known to be kept outside the ledger's folder",
+            Level.SIGNED: "no signed checkpoint is known to be kept outside the store",
             Level.ANCHORED: "no trusted witness has cosigned a checkpoint of this ledger",
             Level.WITNESSED: "",
         }[assurances[-1].level]
@@ -179,6 +179,15 @@ def _uncovered(found: Verification, assurances: Sequence[Assurance]) -> Iterator
         later = found.size - assurances[-1].size
         came = "1 entry came" if later == 1 else f"{later} entries came"
         yield f"{came} after that checkpoint; the next one covers what is there then"
+
+
+def _only_sizes(agreeing: Sequence[Kept]) -> Iterator[str]:
+    for one in agreeing:
+        if one.root is None and one.size > _agreed(agreeing):
+            yield (
+                f"{one.where} covers {one.size} entries; whether they are these, only a checkpoint "
+                "of that size shows, and none is kept"
+            )
 
 
 def _remarks(answers: Answers) -> Iterator[str]:

@@ -4,10 +4,11 @@ Looking at one row after the other costs twenty times what hashing it costs, so 
 whole, with the few tools of the language that take many rows at once. Nothing here says that a row
 is wrong: one that is not surely fine is *held back*, and :mod:`rml.ledger.checks.check` decides.
 
-A store's :class:`~rml.ledger.store.Survey` vouches for the columns: the bytes begin with the header
-that they give. What is left to tell is
+A store's :class:`~rml.ledger.store.Survey` has each column of a page as one text. What is to be
+told of the rows is
 
 * that the bytes have the hashes that were stored,
+* that they begin with the header that the columns give,
 * that the header's texts are of their forms, and the id's time is the time of recording,
 * that facts and commitments are canonical JSON, as RFC 8785 writes it,
 * that each value beside an entry is what the entry commits to.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from struct import Struct
 from typing import Final, NoReturn
 
 import attrs
@@ -31,6 +33,7 @@ import attrs
 from rml.clock import epoch_micros, parse_utc, utc_text
 from rml.codec import canonical_json, compact_json
 from rml.error import InvalidInputError, RmlError
+from rml.ledger.checks.headers import HEADER_END, unlike_columns
 from rml.ledger.entry import ENTRY_BYTES_MAX, check_kind, commit, commit_json
 from rml.ledger.store import Survey
 from rml.ledger.tree import HASH_BYTES
@@ -41,18 +44,17 @@ SHAPES_MAX: Final = 8_192
 SECONDS_MAX: Final = 4_096
 # A text with no more brackets than this nests no deeper than canonical JSON may.
 _BRACKETS_MAX: Final = 48
-_ID: Final = b'xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx"'
-_ID_MILLIS: Final = 13
+_ID: Final = b"xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx\n"
 _ID_VARIANT: Final = 19
-_MOMENT: Final = b'xxxx-xx-xxTxx:xx:xx.xxxxxxZ"'
+_MOMENT: Final = b"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\n"
 _SECOND: Final = 19
-_MILLIS: Final = 23
+# Each id and each time up to its milliseconds.
+_BEGINNING: Final = Struct("13s24x")
+_MOMENT_MILLIS: Final = Struct("23s5x")
 _DIGITS: Final = b"0123456789"
 _HEX_DIGITS: Final = b"0123456789abcdef"
 _MILLIS_MASK: Final = 2**48 - 1
-_WORLDS: Final = frozenset(World)
-# A header ends with a text, so this is its end and the beginning of the facts.
-_HEADER_END: Final = b'"},{'
+_WORLDS: Final = frozenset(world.value.encode() for world in World)
 _NO_COMMITMENTS: Final = b"},{}]"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHAPE: Final = bytes.maketrans(b"23456789", b"11111111")
@@ -81,50 +83,55 @@ class Sifted:
 class Sieve:
     """See the module; it remembers what it has found to be right."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
         self._millis: dict[bytes, int] = {}
         self._shapes: set[bytes] = set()
 
     def sift(
-        self,
-        survey: Survey,
-        data: Sequence[bytes],
-        leaves: Sequence[bytes],
-        personal: Mapping[int, bytes],
+        self, survey: Survey, leaves: Sequence[bytes], personal: Mapping[int, bytes]
     ) -> Sifted:
         """Look at the rows of a survey.
 
         Args:
             survey: what their store told of them.
-            data: their bytes.
-            leaves: the hashes of those.
+            leaves: the hashes of their bytes.
             personal: what is kept beside them, by their places.
         """
         if not self._has_forms(survey):
-            return Sifted(set(range(len(data))))
-        sifted = Sifted(set(_unlike_others(survey, data, leaves)))
-        self._look_behind_headers(data, personal, sifted)
+            return Sifted(set(range(len(survey.data))))
+        sifted = Sifted(set(_unlike_others(survey, leaves)))
+        parts = [one.partition(HEADER_END) for one in survey.data]
+        headers = [header for header, _, _ in parts]
+        sifted.held.update(unlike_columns(self._origin, headers, survey.columns))
+        self._look_behind_headers([tail for _, _, tail in parts], personal, sifted)
         return sifted
 
     # Headers -------------------------------------------------------------------------------------
 
     def _has_forms(self, survey: Survey) -> bool:
-        """Say whether the texts of all headers are of their forms."""
-        ids, recorded, others = survey.ids, survey.recorded_ats, survey.other_ats
+        """Say whether the texts of all headers are of their forms, and none is missing."""
+        columns, ends = survey.columns, len(survey.data) - 1
+        ids, at, recorded = columns["id"], columns["at"], columns["recorded_at"]
         return (
-            _WORLDS.issuperset(survey.worlds)
-            and all(map(_is_kind, survey.kinds))
+            all(text.count(b"\n") == ends for text in columns.values())
+            and _WORLDS.issuperset(columns["world"].split(b"\n"))
+            and all(map(_is_kind, set(columns["kind"].split(b"\n"))))
             and _are_like(_ID, _HEX_DIGITS, ids)
             and not ids[_ID_VARIANT :: len(_ID)].translate(None, b"89ab")
             and _are_like(_MOMENT, _DIGITS, recorded)
             and all(map(self._is_stamp, _stamps(ids, recorded)))
-            and (not others or _are_like(_MOMENT, _DIGITS, others))
-            and all(map(self._is_second, {one[:_SECOND] for one in others.split(b'"') if one}))
+            and (at == recorded or self._are_times(at))
         )
 
-    def _is_stamp(self, stamp: tuple[bytes, bytes]) -> bool:
+    def _are_times(self, texts: bytes) -> bool:
+        """Say whether times are written as they must."""
+        seconds = {one[:_SECOND] for one in texts.split(b"\n")}
+        return _are_like(_MOMENT, _DIGITS, texts) and all(map(self._is_second, seconds))
+
+    def _is_stamp(self, stamp: tuple[tuple[bytes], tuple[bytes]]) -> bool:
         """Say whether an id's milliseconds are those of a time, and that is written as it must."""
-        beginning, moment = stamp
+        (beginning,), (moment,) = stamp
         if not self._is_second(moment[:_SECOND]):
             return False
         millis = self._millis[moment[:_SECOND]] + int(moment[_SECOND + 1 :])
@@ -149,10 +156,10 @@ class Sieve:
     # What comes after headers --------------------------------------------------------------------
 
     def _look_behind_headers(
-        self, data: Sequence[bytes], personal: Mapping[int, bytes], sifted: Sifted
+        self, tails: Sequence[bytes], personal: Mapping[int, bytes], sifted: Sifted
     ) -> None:
         """Look at facts, at commitments, and at what is kept beside entries."""
-        tails = [one.partition(_HEADER_END)[2] for one in data]
+        tails = list(tails)
         kept: dict[int, Commitments] = {}
         for place, text in personal.items():
             digests = _read_kept(text)
@@ -175,6 +182,8 @@ class Sieve:
             sifted.held.update(range(len(tails)))
             return
         known = self._shapes
+        if not kept and known.issuperset(shapes):
+            return
         new = [place for place, shape in enumerate(shapes) if shape not in known]
         for place, commitments in zip(new, _read_tails([tails[i] for i in new]), strict=True):
             if commitments is None:
@@ -198,10 +207,10 @@ def _is_shape(text: bytes) -> bool:
     return not _NO_SHAPE.search(text) and not _has_long_number(text)
 
 
-def _is_kind(kind: str) -> bool:
+def _is_kind(kind: bytes) -> bool:
     try:
-        return bool(check_kind(kind))
-    except InvalidInputError:
+        return bool(check_kind(kind.decode()))
+    except (InvalidInputError, UnicodeDecodeError):
         return False
 
 
@@ -220,23 +229,18 @@ def _are_like(pattern: bytes, alphabet: bytes, texts: bytes) -> bool:
     )
 
 
-def _stamps(ids: bytes, recorded: bytes) -> set[tuple[bytes, bytes]]:
+def _stamps(ids: bytes, recorded: bytes) -> set[tuple[tuple[bytes], tuple[bytes]]]:
     """Return each pair of an id's beginning and the time of recording, both to the millisecond."""
-    return set(
-        zip(
-            [ids[i : i + _ID_MILLIS] for i in range(0, len(ids), len(_ID))],
-            [recorded[i : i + _MILLIS] for i in range(0, len(recorded), len(_MOMENT))],
-            strict=True,
-        )
-    )
+    beginnings = _BEGINNING.iter_unpack(ids + b"\n")
+    return set(zip(beginnings, _MOMENT_MILLIS.iter_unpack(recorded + b"\n"), strict=True))
 
 
-def _unlike_others(survey: Survey, data: Sequence[bytes], leaves: Sequence[bytes]) -> Iterator[int]:
+def _unlike_others(survey: Survey, leaves: Sequence[bytes]) -> Iterator[int]:
     """Yield the places of rows that differ from others in what is cheap to see.
 
-    They have another hash than was stored, are too long or no UTF-8, or have an escape in their
-    header: a store may write it in another form than the canonical one.
+    They have another hash than was stored, are too long, or are no UTF-8.
     """
+    data = survey.data
     if b"".join(leaves) != survey.leaves:
         for place, leaf in enumerate(leaves):
             if leaf != survey.leaves[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
@@ -246,9 +250,6 @@ def _unlike_others(survey: Survey, data: Sequence[bytes], leaves: Sequence[bytes
     whole = b"".join(data)
     if not whole.isascii():
         yield from (place for place, one in enumerate(data) if not _is_utf_8(one))
-    if b"\\" in whole:
-        headers = (one.partition(_HEADER_END)[0] for one in data)
-        yield from (place for place, header in enumerate(headers) if b"\\" in header)
 
 
 def _is_utf_8(data: bytes) -> bool:

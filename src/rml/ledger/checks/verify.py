@@ -7,10 +7,10 @@ all of them. Somebody who rewrites the whole file is caught only by a checkpoint
 elsewhere.
 
 Entries are read in pages, so that memory stays flat and no reader is in a writer's way. In the
-caller's thread their bytes are hashed and the tree grows again; beside it the store compares the
-columns with the bytes, and checks its own structures, the one look that is a single view. Every row
-is checked whole every time: a survey and a sieve let pass the many that are surely fine, and the
-others are looked at one by one.
+caller's thread their bytes are hashed and compared with the columns, and the tree grows again;
+beside it the store reads the next ones, and checks its own structures, the one look that is a
+single view. Every row is checked whole every time: a survey and a sieve let pass the many that are
+surely fine, and the others are looked at one by one.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from rml.ledger.tree import (
 
 # A file that is wrong everywhere is wrong; a thousand lines about it help nobody.
 PROBLEMS_MAX: Final = 100
-# Four tiles: more cost memory, fewer cost time.
-PAGE_ENTRIES: Final = 4 * TILE_WIDTH
+# Two tiles: what is at hand of them stays in a processor's own memory.
+PAGE_ENTRIES: Final = 2 * TILE_WIDTH
 # How many surveys may be waiting to be read.
 _AHEAD: Final = 2
 
@@ -94,7 +94,7 @@ class _Verifying:
             self._since = Kept(where=where, size=since.size, root=since.root)
         self._problems: list[Problem] = []
         self._frontier = Frontier()
-        self._sieve = Sieve()
+        self._sieve = Sieve(store.origin)
         self._losses = Losses(store)
         self._leases = Leases(store)
         self._clocks = Clocks()
@@ -194,13 +194,13 @@ class _Verifying:
 
     def _look_at_page(self, start: int, stop: int, survey: Survey) -> bool:
         """Look at the entries from one index to another; return whether there were any."""
-        data = self._store.data(start, stop)
-        if len(data) == stop - start and set(map(type, data)) == {bytes}:
+        data = survey.data
+        if len(data) == stop - start:
             leaves = list(map(leaf_hash, data))
             self._expect(start)
             self._next = stop
             personal = {index - start: kept for index, kept in survey.personal.items()}
-            sifted = self._sieve.sift(survey, data, leaves, personal)
+            sifted = self._sieve.sift(survey, leaves, personal)
             held = sifted.held.union(index - start for index in survey.doubtful)
             checked = self._checked([start + place for place in sorted(held)])
         else:
@@ -214,7 +214,7 @@ class _Verifying:
         self._compare_with_before()
         self._look_beside(start, survey, sifted, checked)
         self._look_at_clocks(start, survey, checked)
-        return bool(data)
+        return bool(leaves)
 
     def _expect(self, index: int) -> None:
         if index != self._next:
@@ -253,9 +253,9 @@ class _Verifying:
 
     def _look_at_clocks(self, start: int, survey: Survey, checked: Mapping[int, Checked]) -> None:
         """Note when the entries of a page were recorded: of all that were surveyed, or checked."""
-        if survey.recorded_ats:
-            times = survey.recorded_ats.decode("utf-8", "replace")
-            self._clocks.look(start, times.split('"'))
+        if survey.data:
+            times = survey.columns["recorded_at"].decode("utf-8", "replace")
+            self._clocks.look(start, times.split("\n"))
             return
         for index, one in checked.items():
             if one.entry is not None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from rml.error import InvalidInputError
 from rml.ledger.argument import unknown
+from rml.ledger.content import check_facts
 from rml.ledger.corrections.correction import Correctable, Corrections, Deed
-from rml.ledger.draft import Receipt, check_facts
+from rml.ledger.draft import Receipt
 from rml.ledger.entry import Entry, check_text
 from rml.ledger.queries.asking import LedgerAnswers, entry_row
 from rml.ledger.queries.rows import Rows

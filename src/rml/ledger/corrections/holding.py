@@ -15,6 +15,7 @@ from rml.clock import utc_text
 from rml.effect.state import RESERVED_PREFIX
 from rml.error import InvalidInputError
 from rml.ledger.argument import as_seconds, asked, unknown
+from rml.ledger.content import check_facts
 from rml.ledger.corrections.correction import AMOUNT, CURRENCY
 from rml.ledger.corrections.pending import (
     CONFIRMED,
@@ -28,7 +29,7 @@ from rml.ledger.corrections.pending import (
     pending_of,
     still_open,
 )
-from rml.ledger.draft import Draft, Receipt, check_facts
+from rml.ledger.draft import Draft, Receipt
 from rml.ledger.entry import Entry, check_kind, check_text
 from rml.ledger.errors import PendingEndedError
 from rml.ledger.queries.rows import Rows
@@ -92,7 +93,7 @@ class LedgerHolding(LedgerWriting):
                 until = {EXPIRES_AT: utc_text(draft.now + timedelta(seconds=seconds))}
             if corrects is not None:
                 draft.check_correction(check_text("corrects", corrects), told)
-            return draft.append(
+            return draft.record(
                 OPENED,
                 world=world,
                 facts={**told, **until},
@@ -267,7 +268,7 @@ def _end(
     personal: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> Receipt:
-    return draft.append(
+    return draft.record(
         kind,
         world=opened.world,
         facts=facts,

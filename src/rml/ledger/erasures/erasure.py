@@ -135,7 +135,7 @@ def is_unended(draft: Draft, effect_id: str) -> bool:
 
 
 def _erase(draft: Draft, entry: Entry, names: Sequence[str], by: str, reason: str) -> Receipt:
-    receipt = draft.append(
+    receipt = draft.record(
         ERASED,
         world=entry.world,
         facts={"fields": list(names), "reason": reason},

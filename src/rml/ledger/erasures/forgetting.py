@@ -16,8 +16,9 @@ from rml.clock import utc_text
 from rml.codec import plain
 from rml.error import InvalidInputError
 from rml.ledger.argument import check_progress, listed
+from rml.ledger.content import check_aware
 from rml.ledger.corrections.pending import ENDS, OPENED, still_open
-from rml.ledger.draft import Draft, Receipt, check_aware
+from rml.ledger.draft import Draft, Receipt
 from rml.ledger.entry import Entry, check_text
 from rml.ledger.erasures.erasure import Erased, Removal, erase, erase_all
 from rml.ledger.erasures.pruning import prune, record

@@ -54,7 +54,7 @@ def record(
     if pruned == before or below == 0:
         return before
     facts = {BELOW: below, KEPT: kept, "reason": reason}
-    draft.append(PRUNED, world=World.RML3, facts=facts, actor=by)
+    draft.record(PRUNED, world=World.RML3, facts=facts, actor=by)
     return pruned
 
 

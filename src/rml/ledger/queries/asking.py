@@ -12,7 +12,7 @@ import attrs
 
 from rml.effect.state import Effect, EffectState
 from rml.ledger.argument import as_index, as_state, asked, flag, limited, moment_text, unknown
-from rml.ledger.draft import as_world
+from rml.ledger.content import as_world
 from rml.ledger.entry import COLUMNS, Entry, check_text
 from rml.ledger.queries.frames import Types, row_of
 from rml.ledger.queries.rows import Rows

@@ -62,11 +62,12 @@ class FileCursor:
         """Return what the file holds, or ``None`` when there is no file.
 
         Raises:
-            InvalidInputError: it cannot be read, or holds something else.
+            InvalidInputError: it cannot be read, holds something else, or has no folder to be in.
         """
         try:
             data = read_file(self.path, CURSOR_BYTES_MAX)
         except FileNotFoundError:
+            self._check_folder()
             return None
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -75,9 +76,16 @@ class FileCursor:
             return Checkpoint.from_text(data or b"")
         except InvalidInputError:
             raise InvalidInputError(
-                f"{self.path} holds no cursor, or a damaged one; "
-                "remove it to begin again, and what was handled before comes again"
+                f"{self.path} holds no cursor, or a damaged one; name another file, or remove a "
+                "damaged cursor: then what was handled before comes again"
             ) from None
+
+    def _check_folder(self) -> None:
+        """Refuse a place that nothing can be kept at, before anything is handled."""
+        if not self.path.parent.is_dir():
+            raise InvalidInputError(
+                f"no cursor can be kept at {self.path}: its folder does not exist"
+            )
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Put a new file into the old one's place, at once and durably.

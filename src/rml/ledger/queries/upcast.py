@@ -15,7 +15,7 @@ from typing import Any, Final
 from rml.cause import type_name
 from rml.codec import canonical_json
 from rml.error import InvalidInputError
-from rml.ledger.draft import check_facts
+from rml.ledger.content import check_facts
 from rml.ledger.entry import RESERVED_KINDS, Entry, check_kind
 from rml.ledger.errors import UpcastError
 from rml.tag import shown

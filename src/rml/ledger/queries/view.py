@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from rml.clock import utc_text
 from rml.effect.state import Effect, told
 from rml.error import InvalidInputError
-from rml.ledger.draft import check_aware
+from rml.ledger.content import check_aware
 from rml.ledger.queries.asking import EFFECT_TYPES, LedgerAnswers, oldest_first
 from rml.ledger.queries.cursor import checkpoint_at
 from rml.ledger.queries.rows import Rows

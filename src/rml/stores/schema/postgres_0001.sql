@@ -84,10 +84,12 @@ CREATE TABLE leases (
   until   text COLLATE "C" NOT NULL
 ) WITH (fillfactor = 80);
 
--- For people who look into the database with other tools.
+-- For people who look into the database with other tools. No text of PostgreSQL's has a zero character, so facts that have one
+-- are left out.
 CREATE VIEW history AS
 SELECT idx, recorded_at, at, kind, world, operation, key, effect, attempt, corrects, incident, correlation, actor, service,
-       convert_from(bytes, 'UTF8')::json -> 2 AS facts, id
+       CASE WHEN position(E'\\u0000' IN convert_from(bytes, 'UTF8')) = 0 THEN convert_from(bytes, 'UTF8')::json -> 2 END AS facts,
+       id
 FROM entries LEFT JOIN places USING (seq);
 
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -140,11 +142,11 @@ END
 $$;
 
 -- One entry, with plans that the server keeps: a pooler may give each transaction another connection, so no statement of a
--- session's own is kept. `again` says that it may be there, from a statement whose answer was lost.
+-- session's own need be kept.
 CREATE FUNCTION append(
   bytes bytea, leaf bytea, personal bytea, id text, kind text, world text, at text, recorded_at text, actor text,
   service text, operation text, scope text, key text, effect text, attempt bigint, corrects text, incident text,
-  correlation text, traceparent text, again boolean
+  correlation text, traceparent text
 ) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
   number bigint;
@@ -153,33 +155,86 @@ BEGIN
     bytes, id, kind, world, at, recorded_at, actor, service, operation, scope, key, effect, attempt, corrects, incident,
     correlation, traceparent
   ) VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-  ON CONFLICT ON CONSTRAINT entries_id DO NOTHING RETURNING entries.seq INTO number;
-  IF number IS NOT NULL THEN
-    INSERT INTO waiting (seq, leaf) VALUES (number, $2);
-    IF $3 IS NOT NULL THEN
-      INSERT INTO personal (entry, data) VALUES ($4, $3);
-    END IF;
-  ELSIF NOT again THEN
-    RAISE EXCEPTION 'the id % is taken', $4 USING ERRCODE = 'unique_violation';
+  RETURNING entries.seq INTO number;
+  INSERT INTO waiting (seq, leaf) VALUES (number, $2);
+  IF $3 IS NOT NULL THEN
+    INSERT INTO personal (entry, data) VALUES ($4, $3);
   END IF;
 END
 $$;
 
--- What a decision on one effect rests on, once its lock is held: in the first row its lease, and then its entries. The function
--- sees what was committed while it waited. Its plans are kept, so they must not rest on how small a table was.
+-- Where an effect stands, as it was at one moment: in the first row its lease, and then its entries. Its plans are kept, so they
+-- must not rest on how small a table was.
+CREATE FUNCTION standing(effect text)
+RETURNS TABLE (idx bigint, bytes bytea, data bytea, attempt bigint, owner text, until text)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  RETURN QUERY SELECT NULL::bigint, NULL::bytea, NULL::bytea, l.attempt, l.owner, l.until
+  FROM (SELECT) AS one LEFT JOIN leases AS l ON l.effect = $1;
+  RETURN QUERY SELECT
+    (SELECT p.idx FROM places AS p WHERE p.seq = e.seq), e.bytes,
+    (SELECT k.data FROM personal AS k WHERE k.entry = e.id), NULL::bigint, NULL, NULL
+  FROM entries AS e WHERE e.effect = $1 ORDER BY e.seq;
+END
+$$;
+
+-- The same of an effect whose lock is held: what was committed while the function waited is seen.
 CREATE FUNCTION hold(patience text, idle text, effect text, seed bigint, ledger integer, gate integer)
 RETURNS TABLE (idx bigint, bytes bytea, data bytea, attempt bigint, owner text, until text)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   PERFORM set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true);
   PERFORM pg_advisory_xact_lock(hashtextextended($3, $4));
   PERFORM pg_advisory_xact_lock_shared($5, $6);
-  RETURN QUERY SELECT NULL::bigint, NULL::bytea, NULL::bytea, l.attempt, l.owner, l.until
-  FROM (SELECT) AS one LEFT JOIN leases AS l ON l.effect = $3;
-  RETURN QUERY SELECT
-    (SELECT p.idx FROM places AS p WHERE p.seq = e.seq), e.bytes,
-    (SELECT k.data FROM personal AS k WHERE k.entry = e.id), NULL::bigint, NULL, NULL
-  FROM entries AS e WHERE e.effect = $3 ORDER BY e.seq;
+  RETURN QUERY SELECT * FROM standing($3);
+END
+$$;
+
+-- A decision on one effect as one statement. The work behind it rests on what was last seen of the effect: so many entries, and
+-- a lease or none. If that is so still, once the effect is held, its entry and its lease are recorded. If not, nothing is, and
+-- where the effect stands comes back; at once, without waiting for who holds it, if it was held to be new and is not. Where the
+-- statements of a transaction see one moment, that may have passed: then too.
+CREATE FUNCTION decide(
+  patience text, effect text, seed bigint, ledger integer, gate integer, seen bigint, seen_attempt bigint, seen_owner text,
+  seen_until text, attempt bigint, owner text, until text, bytes bytea, leaf bytea, personal bytea, id text, kind text,
+  world text, at text, recorded_at text, actor text, service text, operation text, scope text, key text, entry_effect text,
+  entry_attempt bigint, corrects text, incident text, correlation text, traceparent text
+) RETURNS TABLE (seen_idx bigint, seen_bytes bytea, seen_data bytea, now_attempt bigint, now_owner text, now_until text)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+DECLARE
+  held record;
+  number bigint;
+BEGIN
+  IF $6 = 0 AND EXISTS (SELECT FROM entries AS e WHERE e.effect = $2) THEN
+    RETURN QUERY SELECT * FROM standing($2);
+    RETURN;
+  END IF;
+  IF pg_try_advisory_xact_lock(hashtextextended($2, $3)) IS FALSE OR pg_try_advisory_xact_lock_shared($4, $5) IS FALSE THEN
+    PERFORM set_config('lock_timeout', $1, true);
+    PERFORM pg_advisory_xact_lock(hashtextextended($2, $3));
+    PERFORM pg_advisory_xact_lock_shared($4, $5);
+  END IF;
+  SELECT l.attempt, l.owner, l.until INTO held FROM leases AS l WHERE l.effect = $2;
+  IF (held.attempt, held.owner, held.until) IS NOT DISTINCT FROM ($7, $8, $9)
+  AND $6 = (SELECT count(*) FROM entries AS e WHERE e.effect = $2)
+  AND current_setting('transaction_isolation') = 'read committed' THEN
+    IF $13 IS NOT NULL THEN
+      INSERT INTO entries (
+        bytes, id, kind, world, at, recorded_at, actor, service, operation, scope, key, effect, attempt, corrects, incident,
+        correlation, traceparent
+      ) VALUES ($13, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)
+      RETURNING seq INTO number;
+      INSERT INTO waiting (seq, leaf) VALUES (number, $14);
+      IF $15 IS NOT NULL THEN
+        INSERT INTO personal (entry, data) VALUES ($16, $15);
+      END IF;
+    END IF;
+    IF ($10, $11, $12) IS DISTINCT FROM ($7, $8, $9) THEN
+      PERFORM lease($2, $10, $11, $12);
+    END IF;
+  ELSE
+    RETURN QUERY SELECT * FROM standing($2);
+  END IF;
 END
 $$;
 
