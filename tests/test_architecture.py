@@ -30,20 +30,20 @@ ORDER = """
     incident.signals.marks incident.kinds incident.evidence.happening
     ledger.entry ledger.proofs.merkle ledger.proofs.note ledger.proofs.tlog_tiles
     incident.pages.casefile incident.signals.occurrence incident.command.communication
+    incident.scope incident.making_good
+    incident.declaration incident.cost
     incident.metrics incident.command.order
     incident.command.role incident.levers.lever incident.evidence.log_source
     incident.evidence.joining
     ledger.store ledger.content ledger.proofs.checkpoint ledger.checks.headers
     incident.closing incident.lines incident.filing
-    incident.scope
     incident.signals.stamp
     incident.evidence.otlp_source
     ledger.proofs.cosignature incident.projection
     ledger.checks.check ledger.checks.sieve
     ledger.proofs.proof ledger.queries.cursor ledger.exports.disclosure effect.state
-    incident.command.postmortem incident.levers.stop incident.lesson
+    incident.command.postmortem incident.levers.stop incident.lesson incident.child
     incident.levers.containment
-    incident.making_good
     incident.gate
     incident.pages.standing ledger.anchors.kept ledger.anchors.anchor
     ledger.corrections.pending ledger.erasures.retention effect.saga_state

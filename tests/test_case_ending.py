@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from casework import TRIANGLE, confirmed, ready, through
+from click.testing import CliRunner
 
 import rml
+from rml.cli import main
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
 from rml.incident.command import policy as rules
@@ -107,15 +110,93 @@ def test_a_remark_is_no_correction(ledger: rml.Ledger, case: Case, world: str) -
     assert [f"{one} has no correction that names it: correct it"] == left(case)
 
 
-def test_no_correction_is_needed_of_what_is_no_history(case: Case) -> None:
-    """Scoped down, a case is closed without them."""
+TEST_CARD = {"by": "ann", "reason": "a test card", "evidence": "the number"}
+
+
+@pytest.mark.parametrize("to", ["RML1", "RML2"])
+def test_counted_harm_is_not_scoped_away(case: Case, to: str) -> None:
+    """Of 41 charges two are corrected: the other 39 bar a downscope, each by its id.
+
+    Until now a downscope ended the demand for corrections, and a case that had counted harm was
+    closed without them on any words as evidence. What was charged stays charged.
+    """
+    charges = [charge(f"pay-{i}") for i in range(CHARGES)]
+    through(case)
+    case.understand("twice", by="ann", harmed=charges)
+    for one in charges[:2]:
+        refund(one)
+    with pytest.raises(StepRefusedError) as caught:
+        case.downscope(to, **TEST_CARD)
+
+    lines = [f"{one} has no correction that names it: correct it" for one in charges[2:]]
+    details = {"rules": ["harm-corrected"], "missing": lines, "overridable": True}
+    assert details == caught.value.details
+    assert rml.World.RML3 is case.world
+
+
+def test_the_shell_passes_it_with_a_reason(tmp_path: Path) -> None:
+    """Status 1 names what is not corrected, and the way on."""
+    place = str(tmp_path / "shop.db")
+    with rml.Ledger(place) as ledger:
+        rml.configure(ledger=ledger)
+        case = Casebook(ledger)[rml.escalate("Possible double charge").id]
+        one = charge("pay-1")
+        case.understand("twice", by="ann", harmed=[one])
+        words = ["case", case.id, "downscope", "RML2", "--by", "ann", "--reason", "a test card"]
+        words += ["--evidence", "the number", "--ledger", place]
+        refused = CliRunner().invoke(main, words)
+        assert 1 == refused.exit_code
+        assert all(word in refused.stderr for word in (one, "harm-corrected", "--override"))
+
+        assert 0 == CliRunner().invoke(main, [*words, "--override", "no bank moves it"]).exit_code
+        assert rml.World.RML2 is case.world
+
+
+def test_counted_harm_that_was_made_good_may_be_scoped_down(case: Case) -> None:
+    """Nothing is owed any more, so nothing bars it, nor closing."""
     one = charge("pay-1")
     through(case)
     case.understand("x", by="ann", harmed=[one])
-    case.downscope("RML2", by="ann", reason="a test card", evidence="the number")
+    refund(one)
+    case.downscope("RML2", **TEST_CARD)
 
     case.close(by="ann")
-    assert case.read().closed is not None
+    assert () == case.read().overrides
+
+
+def test_who_scopes_counted_harm_down_knowingly_still_hears_of_it(case: Case) -> None:
+    """An override has a name and a reason, and spares neither closing nor its page the question."""
+    one = charge("pay-1")
+    through(case)
+    case.understand("x", by="ann", harmed=[one])
+    case.downscope("RML2", **TEST_CARD, override="no bank moves money of that card")
+    (passed,) = case.read().overrides
+    assert (["harm-corrected"], "ann") == (passed.facts["rules"], passed.actor)
+    line = f"{one} has no correction that names it: correct it"
+    assert [line] == left(case)
+
+    case.close(by="ann", override="no bank moves money of that card")
+    assert [line] == case.missing()
+    assert line in case.to_html()
+
+
+def test_harm_that_is_counted_after_a_downscope_is_corrected_too(case: Case) -> None:
+    """The order of the two makes no difference."""
+    one = charge("pay-1")
+    through(case)
+    case.downscope("RML2", **TEST_CARD)
+    case.understand("x", by="ann", harmed=[one])
+
+    assert [f"{one} has no correction that names it: correct it"] == left(case)
+
+
+def test_a_suspicion_with_counted_harm_is_certain_by_a_downscope(ledger: rml.Ledger) -> None:
+    """To history itself it may be scoped without a correction: that waives nothing."""
+    case = Casebook(ledger)[rml.suspect("perhaps twice").id]
+    case.understand("x", by="ann", harmed=[charge("pay-1")])
+    case.downscope("RML3", by="ann", reason="two charges", evidence="the books")
+
+    assert not case.read().is_gray
 
 
 # ---------------------------------------------------------------------- mitigations, orders, lists

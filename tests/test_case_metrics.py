@@ -191,6 +191,67 @@ def test_a_book_shows_what_flatters_its_numbers(ledger: rml.Ledger, clock: rml.F
     assert {"known": 3, "median": 120.0, "p90": 600.0} == plain["intervals"]["mttm"]
 
 
+@pytest.mark.parametrize(
+    ("severity", "impact", "hints"),
+    [
+        ("SEV-3", {"users": 999, "transactions": 999}, 0),
+        ("SEV-3", {"users": 1_000}, 1),
+        ("SEV-2", {"users": 1_000_000}, 0),
+        ("SEV-4", {"transactions": 1}, 1),
+        ("SEV-4", {"users": 0}, 0),
+        ("SEV-5", {"users_estimate": 7, "transactions": 7}, 2),
+        ("SEV-3", {"users_estimate": 5_000, "users": 37}, 0),
+        ("Blocker", {"users": 1_000_000}, 0),
+        (None, {"users": 1_000_000}, 0),
+    ],
+)
+def test_more_was_hit_than_the_severity_stands_for(
+    case: Case, severity: str | None, impact: dict[str, int], hints: int
+) -> None:
+    """Counts come before estimates; a scale of one's own, or none, stands for nothing known."""
+    case.understand("x", by="ann", severity=severity, **impact)
+
+    assert hints == len(case.metrics.under_declared)
+    assert (hints > 0) == Casebook(case._ledger).metrics().under_declared
+    assert all(f"than {severity} stands for" in one for one in case.metrics.under_declared)
+
+
+@pytest.mark.parametrize(
+    ("severity", "priority", "hints"), [("SEV-3", None, 1), ("SEV-3", "P1", 0), ("SEV-2", None, 0)]
+)
+def test_leadership_was_told_of_what_seems_small(
+    case: Case, severity: str, priority: str | None, hints: int
+) -> None:
+    """A small outage with legal exposure is a P1, and calls for leadership by that."""
+    case.understand("x", by="ann", severity=severity, priority=priority, users=2)
+    case.tell("it is bad", to="leadership", by="ann")
+
+    assert hints == len(case.metrics.under_declared)
+
+
+@pytest.mark.parametrize(("wait", "hints"), [(30 * 60, ()), (30 * 60 + 1, ("SEV-1",))])
+def test_a_severity_that_was_raised_late(
+    case: Case, clock: rml.FrozenClock, wait: int, hints: tuple[str, ...]
+) -> None:
+    """Half an hour after the first, as the ledger recorded it; a time given by hand is no help."""
+    case.understand("slow", by="ann", severity="SEV-3")
+    clock.advance(wait)
+    case.understand("down", by="ann", severity="SEV-1", at=START)
+
+    assert tuple(f"SEV-3 was raised to {one} after 30 min" for one in hints) == (
+        case.metrics.under_declared
+    )
+    case.understand("mended", by="ann", severity="SEV-3", evidence="the dashboard")
+    assert len(hints) == len(case.metrics.to_dict()["under_declared"])
+
+
+def test_hints_of_under_declaration_stand_on_the_page(case: Case) -> None:
+    """Beside the durations that they flatter."""
+    case.understand("x", by="ann", severity="SEV-4", users=41)
+
+    assert "<dt>perhaps under-declared</dt><dd>41 users are more than SEV-4" in case.to_html()
+
+
 def test_an_empty_book(ledger: rml.Ledger) -> None:
     """No case, no number."""
     found = Casebook(ledger).metrics()

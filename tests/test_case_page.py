@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -178,3 +179,13 @@ def test_a_notebook_shows_the_same(case: rml.Case) -> None:
 
     assert "iframe" == frame[0]
     assert Page(frame[1]["srcdoc"] or "").sections.keys() == Page(case.to_html()).sections.keys()
+
+
+def test_what_is_folded_on_a_screen_is_printed() -> None:
+    """On paper nobody can unfold the ids of corrections, or the middle of a timeline."""
+    style = Path(page_module.__file__).with_name("page.css").read_text(encoding="utf-8")
+
+    assert (
+        "details::details-content { content-visibility: visible; }"
+        in (style.partition("@media print")[2])
+    )

@@ -190,6 +190,58 @@ def test_a_new_duplicate_unproves_it(
     assert (False, (again,)) == (case.containment.proven, case.containment.again)
 
 
+def test_effects_that_were_not_searched_for_duplicates_prove_nothing(
+    ledger: rml.Ledger,
+    case: rml.Case,
+    clock: rml.FrozenClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the newest are looked at; what came before them is said, until it is counted."""
+    monkeypatch.setattr("rml.incident.levers.containment_proof._LOOK_BACK", 3)
+
+    @rml.idempotent(CHARGE, key="attempt", facts=("order",))
+    def charge(attempt: str, order: str) -> None: ...
+
+    charge("a-1", "o-1")
+    case.count_impact(operation=CHARGE, key="order", by="Ada")
+    stop(ledger, case, clock, 300)
+    for number in range(3):
+        charge(f"b-{number}", f"p-{number}")
+    assert (True, ()) == (case.containment.proven, case.containment.unsearched)
+    charge("b-3", "p-3")
+
+    found = case.containment
+    assert (False, (CHARGE,)) == (found.proven, found.unsearched)
+    assert "count them again: case.count_impact(...)" in str(found)
+    with pytest.raises(rml.StepRefusedError, match="contained-first"):
+        case.act("refund", by="Tom")
+
+    case.count_impact(operation=CHARGE, key="order", until=START + QUIET / 2, by="Ada")
+    assert not case.containment.proven, "a count that ends before has not seen them"
+    case.count_impact(operation=CHARGE, key="order", by="Ada")
+    assert (True, ()) == (case.containment.proven, case.containment.unsearched)
+
+
+def test_what_is_stopped_again_needs_no_search(
+    ledger: rml.Ledger,
+    case: rml.Case,
+    clock: rml.FrozenClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lever that is pulled proves it by itself, whatever began before."""
+    monkeypatch.setattr("rml.incident.levers.containment_proof._LOOK_BACK", 1)
+    case.count_impact(operation=CHARGE, key="key", by="Ada")
+    stop(ledger, case, clock, 300)
+    charge_again(ledger, "pay-1")
+    charge_again(ledger, "pay-2")
+    assert not case.containment.proven
+
+    rml.Levers(ledger).pull(CHARGE, **LEVER, incident=case.id)
+    clock.advance(300)
+
+    assert (True, ()) == (case.containment.proven, case.containment.unsearched)
+
+
 def test_a_new_doubt_unproves_it(
     ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock
 ) -> None:

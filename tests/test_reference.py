@@ -311,6 +311,7 @@ def record_incidents(ledger: rml.Ledger) -> None:
     case.move("monitoring", by="Ada", reason="quiet")
     case.downscope("RML2", by="Ada", reason="less", evidence="Q-7")
     case.confirm("resolution", by="Ada", evidence="looked")
+    case.cost("refund", "12.50", "EUR", by="Tom", detail="one customer")
     case.all_clear("thank you", by="Tom")
     case.close(by="Tom")
     case.reopen(by="Tom", reason="one more")

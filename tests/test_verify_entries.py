@@ -278,3 +278,12 @@ def test_leaves_that_share_a_byte_are_named(seven: Path) -> None:
     problems = verified(seven).problems
 
     assert [("bytes", 3), ("bytes", 4)] == [(one.code, one.index) for one in problems]
+
+
+@pytest.mark.parametrize("value", ["''", "x''", "x'00'", "0.5"])
+def test_a_value_where_there_is_none_is_named(seven: Path, value: str) -> None:
+    """Also one of no letters, or of another type."""
+    with reworded(seven, "entries", "corrects     TEXT", "corrects     ANY") as connection:
+        connection.execute(f"UPDATE entries SET corrects = {value} WHERE idx = 0")
+
+    assert ("column", 0) == first_problem(seven)

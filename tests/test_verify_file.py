@@ -156,6 +156,13 @@ def test_what_a_ledger_says_of_itself_is_checked(seven: Path, statement: str, de
     assert (Problem("meta", detail),) == verified(seven).problems
 
 
+def test_a_file_that_says_when_it_was_made_is_honest(seven: Path) -> None:
+    """An earlier rml noted that, and nothing reads it."""
+    tamper(seven, "INSERT INTO meta VALUES ('created_at', '2026-11-20T12:00:00.000000Z')")
+
+    assert verified(seven).ok
+
+
 def test_what_a_ledger_loses_of_itself_while_it_is_open_is_named(seven: Path) -> None:
     """Without it, it would not be opened again."""
     with Ledger(seven) as ledger:

@@ -121,3 +121,13 @@ def test_a_lease_that_is_none_is_found(effects: Path, column: str) -> None:
     assert ["the leases cannot be read: a lease of the ledger is damaged"] == [
         problem.detail for problem in verified(effects).problems if problem.code == "lease"
     ]
+
+
+def test_a_lease_that_is_no_utf_8_is_told_in_plain_words(effects: Path) -> None:
+    """What stands there is not repeated: it may be anything."""
+    tamper(effects, "UPDATE leases SET owner = CAST(x'ff1b5b' AS TEXT)")
+
+    (problem,) = verified(effects).problems
+
+    assert "lease" == problem.code
+    assert problem.detail.endswith("is damaged: a text in it is not UTF-8")

@@ -12,6 +12,7 @@ import pytest
 from tampered import fill, first_problem, laid_down, seven_entries, tamper, verified
 
 from rml import Ledger
+from rml.codec import DEPTH_MAX
 from rml.ledger.checks.verify import PROBLEMS_MAX
 
 
@@ -96,6 +97,27 @@ def test_values_as_a_list_of_pairs_are_named(seven: Path) -> None:
     assert ("personal", 3) == first_problem(seven)
 
 
+@pytest.mark.parametrize("spelling", ["{} ", "\n{}", "spaced", "escaped", "nothing"])
+def test_values_that_are_spelled_otherwise_are_named(seven: Path, spelling: str) -> None:
+    """They commit to the same, and they are not what was written."""
+    kept = beside(seven, 3)
+    if spelling == "nothing":
+        with Ledger(seven) as ledger:
+            ledger.erase(ledger.entries()[3].id, [*kept], by="dpo", reason="law")
+        data = "{}"
+    elif spelling == "spaced":
+        data = json.dumps(kept)
+    else:
+        text = json.dumps(kept, separators=(",", ":"))
+        data = text.replace("a", "\\u0061") if spelling == "escaped" else spelling.format(text)
+    tamper(seven, ("UPDATE entries SET personal = ? WHERE idx = 3", (data.encode(),)))
+
+    detail = "what is kept beside it is not as it was written"
+    assert [("personal", 3, detail)] == [
+        (problem.code, problem.index, problem.detail) for problem in verified(seven).problems
+    ]
+
+
 @pytest.mark.parametrize("number", [1999, [0], {"a": [{"b": -5}]}, 2**53 - 1])
 def test_a_whole_number_that_became_a_float_is_named(tmp_path: Path, number: Any) -> None:
     """Both have the same canonical form, but a replay would return another type."""
@@ -125,6 +147,17 @@ def test_a_float_that_is_kept_is_not_accused(place: str, tmp_path: Path) -> None
         assert [*values[:-1], {"a": [2, 2.5]}] == found
         assert [int, int, float, int, int, float, float, float] == [type(x) for x in found[:-1]]
         assert ledger.verify().problems == ()
+
+
+def test_a_value_as_deep_as_may_be_is_not_accused() -> None:
+    """What is kept wraps it once more, and is no deeper for that."""
+    value: Any = 0.5  # a number with a point is looked at by itself
+    for _ in range(DEPTH_MAX):
+        value = [value]
+    with Ledger("memory:") as ledger:
+        ledger.append("a.b", world="RML1", personal={"x": value})
+
+        assert () == ledger.verify().problems
 
 
 def test_an_erasure_excuses_its_own_entry_and_fields_only(seven: Path) -> None:

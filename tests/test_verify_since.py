@@ -10,6 +10,7 @@ from tampered import (
     laid_down,
     many_entries,
     reseal,
+    reworded,
     rewrite,
     tamper,
     unguarded,
@@ -198,3 +199,16 @@ def test_a_checkpoint_of_another_ledger_is_refused(many: Path) -> None:
 
     with pytest.raises(InvalidInputError, match="is of the ledger 'example"):
         verified_since(many, since)
+
+
+@pytest.mark.parametrize("value", ["1.5", "NULL", "CAST(x'ff1b5b' AS TEXT)"])
+def test_a_hash_that_is_none_is_named_in_what_was_verified_before(many: Path, value: str) -> None:
+    """It is none to go on from, so everything is looked at."""
+    since = checkpoint(many, 599)
+    with reworded(many, "entries", "BLOB NOT NULL", "ANY") as connection:
+        connection.execute(f"UPDATE entries SET leaf = {value} WHERE idx = 590")
+
+    found = verified_since(many, since)
+
+    assert ("bytes", 590) == (found.problems[0].code, found.problems[0].index)
+    assert (600, Level.STRUCTURE, ()) == (found.size, found.level, found.remarks)

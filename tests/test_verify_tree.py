@@ -16,7 +16,7 @@ from tampered import (
     verified,
 )
 
-from rml import Level
+from rml import Ledger, LedgerCorruptError, Level
 
 
 @pytest.fixture
@@ -57,6 +57,17 @@ def test_an_edited_tile_is_named(many: Path, index: int, change: str) -> None:
     tamper(many, change)
 
     assert ("tile", index) == first_problem(many)
+
+
+def test_a_tile_of_text_that_is_no_utf_8_is_named(many: Path) -> None:
+    """As any other one; all entries are looked at."""
+    with reworded(many, "tiles", "root   BLOB", "root   ANY") as connection:
+        connection.execute("UPDATE tiles SET root = CAST(x'ff1b5b' AS TEXT) WHERE place = 1")
+
+    found = verified(many)
+
+    assert ("tile", 256) == (found.problems[0].code, found.problems[0].index)
+    assert Level.STRUCTURE is found.level
 
 
 @pytest.mark.parametrize(
@@ -108,3 +119,16 @@ def test_a_head_that_is_none_is_found(seven: Path, column: str, value: str) -> N
 
     assert (False, Level.NONE) == (found.ok, found.level)
     assert "the ledger's head is damaged" == found.problems[0].detail
+
+
+@pytest.mark.parametrize("value", ["1.5", "NULL", "CAST(x'ff1b5b' AS TEXT)"])
+def test_nothing_is_appended_to_a_hash_that_is_none(many: Path, value: str) -> None:
+    """Nor is anything proven with it."""
+    with reworded(many, "entries", "BLOB NOT NULL", "ANY") as connection:
+        connection.execute(f"UPDATE entries SET leaf = {value} WHERE idx = 590")
+
+    with Ledger(many) as ledger:
+        with pytest.raises(LedgerCorruptError, match="damaged"):
+            ledger.append("a.b", world="RML1")
+        with pytest.raises(LedgerCorruptError, match="damaged"):
+            ledger.prove_consistency(580)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 import rml
 from rml.stores.postgres import PostgresStore
 from rml.stores.postgres_line import Line
+from rml.stores.postgres_rows import DECIDE
 from rml.stores.postgres_sealing import GATE, lock_number
 from rml.stores.postgres_standing import Standing
 
@@ -209,6 +211,33 @@ def test_a_claim_that_came_second_is_given_the_outcome(
     monkeypatch.setattr(PostgresStore, "last", looked)
     assert 1 == mine("pay-1")
     assert 1 == mine("pay-2")  # its own first run
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["claim", "outcome"])
+def test_a_decision_that_arrives_late_records_nothing(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Its connection was lost before the server had read it, and it was decided anew since."""
+    charge = protected(ledger)
+    charge("pay-1")
+    sent: list[tuple[Any, ...]] = []
+    ask = Line.ask
+
+    def lost(self: Line, *asked: Any) -> object:
+        if asked[1] is not DECIDE:
+            return ask(self, *asked)
+        sent.append(asked)
+        if len(sent) == place + 1:
+            raise psycopg.OperationalError("cut")
+        return ask(self, *asked)
+
+    monkeypatch.setattr(Line, "ask", lost)
+    assert 2 == charge("pay-2")
+    monkeypatch.undo()
+    size = ledger.size
+    lines(ledger)[0].ask(*sent[place])
+
+    assert size == ledger.size == 4
 
 
 def test_a_statement_that_a_pooler_lost_is_sent_as_text(ledger: rml.Ledger) -> None:

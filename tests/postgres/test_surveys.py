@@ -49,6 +49,13 @@ def held(url: str) -> set[int]:
     return {*survey.doubtful, *Sieve(store.origin).sift(survey, leaves, survey.personal).held}
 
 
+def findings(url: str) -> list[str]:
+    """What a verification says of the schema, its triggers aside."""
+    with rml.Ledger(url) as ledger:
+        problems = ledger.verify().problems
+    return [f"{one.code}: {one.detail}" for one in problems if one.code != "schema"]
+
+
 def test_honest_rows_are_not_looked_at_by_themselves(url: str) -> None:
     """Whichever fields they have."""
     assert set() == held(url)
@@ -68,6 +75,29 @@ def test_an_edited_column_is_found_where_it_is(url: str, column: str) -> None:
 
     expected = [index] if column in COLUMNS[:5] else [index, 3]
     assert expected == [problem.index for problem in found]
+
+
+@pytest.mark.parametrize("value", ["\n", "\n\n", "a\nb"], ids=["line", "lines", "within"])
+def test_a_column_with_the_end_of_a_line_is_found(url: str, value: str) -> None:
+    """Also where that is all that a page holds in the column: by it, texts are joined."""
+    tamper(url, "UPDATE entries SET traceparent = NULL")
+    tamper(url, "UPDATE entries SET traceparent = %s WHERE seq = 2", value)
+
+    assert 1 in held(url)
+
+
+def test_a_value_beside_no_entry_is_found(url: str) -> None:
+    """Nobody would come across it, or erase it."""
+    tamper(url, "INSERT INTO personal VALUES ('nobody', '{}')")
+
+    assert ["personal: 1 values are kept beside entries that are not there"] == findings(url)
+
+
+def test_an_entry_that_waits_again_is_found(url: str) -> None:
+    """No other entry is given an index while it does."""
+    tamper(url, "INSERT INTO waiting SELECT seq, leaf FROM places WHERE idx = 1")
+
+    assert ["unsealed: 1 entries wait for an index and have one"] == findings(url)
 
 
 def test_bytes_with_the_end_of_a_line_are_found_where_they_are(url: str) -> None:

@@ -150,7 +150,8 @@ def metrics(*, by: str | None, reason: str | None, as_json: bool) -> int:
     late = f"{found.writing.share:.0%} of {found.writing.events} events"
     pages = pages_text(found.pages, found.pages_off_hours)
     beside = [("written afterwards", late), ("reopened", found.reopened), ("pages", pages)]
-    say(fields([*rows, *beside]))
+    hints = [("perhaps under-declared", hint) for hint in found.under_declared]
+    say(fields([*rows, *beside, *hints]))
     return FINE
 
 
@@ -232,10 +233,12 @@ def show_read(ledger: Ledger, shown: Case, *, as_json: bool) -> None:
     effects = [effect for effect in map(ledger.look, read.effects) if effect is not None]
     if as_json:
         document = {"type": "case", **case_shape(read, shown.postmortem_due), "missing": missing}
+        document["children"] = [child.to_dict() for child in shown.children]
         say_json({**document, "effects": list(read.effects), "file": read.file.to_dict()})
     else:
         lines = [
             *_head(read, ledger.clock.now(), shown.postmortem_due),
+            *_children(shown),
             *_timeline(read),
             *_decisions(read),
             *_effects(effects),
@@ -284,6 +287,11 @@ def _lessons(read: Projection) -> list[str]:
     )
     lessons = [(name, lesson) for name, several in lists for lesson in several]
     return ["", "Lessons", *fields(lessons, indent="  ")] if lessons else []
+
+
+def _children(shown: Case) -> list[str]:
+    lines = [line for child in shown.children for line in wrapped(str(child), "  ", "    ")]
+    return ["", "Parts", *lines] if lines else []
 
 
 def _timeline(read: Projection) -> list[str]:

@@ -16,6 +16,7 @@ from rml.cli.casework import (
     override_option,
     read_case,
     reader_options,
+    take,
 )
 from rml.cli.ending import FINE, NO
 from rml.cli.output import examples, fields, moment, say, say_json, wrapped
@@ -132,6 +133,7 @@ def containment(*, quiet: float, by: str | None, reason: str | None, as_json: bo
             ("in doubt", ", ".join(found.in_doubt) or None),
             ("proven by", ", ".join(window.stop.by for window in found.windows) or None),
             ("came again", ", ".join(found.again) or None),
+            ("not searched", ", ".join(found.unsearched) or None),
         ]
         say([*wrapped(in_options(str(found), incident), "", "  "), *fields(named)])
     return FINE if found.proven else NO
@@ -210,4 +212,37 @@ def evidence(*, entry: str, reason: str, by: str, as_json: bool) -> int:
     return FINE
 
 
-EVIDENCE = (containment, impact, timeline, evidence)
+@click.command(
+    epilog=examples(
+        "rml case INC-2026-0001 cost refund 410.00 EUR --by mina",
+        "rml case INC-2026-0001 cost operations --unknown --by mina",
+    )
+)
+@click.argument("type_", metavar="TYPE")
+@click.argument("amount", required=False)
+@click.argument("currency", required=False)
+@click.option("--unknown", is_flag=True, help="Nobody knows how much; that is not 0.")
+@click.option("--detail", metavar="TEXT", help="What it is made of.")
+@by_option
+@case_options
+def cost(
+    *,
+    type_: str,
+    amount: str | None,
+    currency: str | None,
+    unknown: bool,
+    detail: str | None,
+    by: str,
+    as_json: bool,
+) -> int:
+    """Record what it has cost in all: refund, credit, operations; also of a closed case."""
+    if unknown is (amount is not None):
+        raise click.UsageError("say how much and in which currency, or --unknown")
+    return take(
+        lambda case: case.cost(type_, amount, currency, by=by, detail=detail),
+        f"{type_} costs {'unknown' if unknown else f'{amount} {currency}'}",
+        as_json=as_json,
+    )
+
+
+EVIDENCE = (containment, impact, cost, timeline, evidence)

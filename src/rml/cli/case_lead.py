@@ -240,11 +240,16 @@ def move(*, status: str, reason: str, by: str, override: str | None, as_json: bo
 @click.option("--reason", metavar="TEXT", required=True, help="Why it reached less far.")
 @click.option("--evidence", metavar="TEXT", required=True, help="What shows it.")
 @by_option
+@override_option
 @case_options
-def downscope(*, world: str, reason: str, evidence: str, by: str, as_json: bool) -> int:
-    """Record that it reached less far than was feared."""
+def downscope(
+    *, world: str, reason: str, evidence: str, by: str, override: str | None, as_json: bool
+) -> int:
+    """Record that it reached less far than was feared; counted harm is corrected first."""
     return take(
-        lambda case: case.downscope(world, by=by, reason=reason, evidence=evidence),
+        lambda case: case.downscope(
+            world, by=by, reason=reason, evidence=evidence, override=override
+        ),
         f"scoped down to {world}",
         as_json=as_json,
     )

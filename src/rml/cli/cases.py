@@ -207,6 +207,7 @@ def _spreads(found: BookMetrics) -> list[str]:
         ("reopened", reopened),
         ("written afterwards", f"{found.late_share:.0%}"),
         ("scoped down", found.downscoped),
+        ("perhaps under-declared", found.under_declared),
         ("changes", f"{found.changes}, {found.changes_done} done, {found.changes_late} late"),
         ("pages", pages_text(found.pages, found.pages_off_hours)),
         *((f"lesson, {n} times", text) for text, n in found.repeated_lessons.items()),

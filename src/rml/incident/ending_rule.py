@@ -15,11 +15,12 @@ from rml.effect.resolution import effect_in
 from rml.effect.state import Effect
 from rml.error import InvalidInputError
 from rml.incident import kinds
+from rml.incident.child import ChildCase, children_in
 from rml.incident.command.communication import first_told
 from rml.incident.command.postmortem import postmortem_due
 from rml.incident.command.role_rule import by_commander
 from rml.incident.command.workdays import WorkCalendar
-from rml.incident.gate import Barrier, barriers, unconfirmed
+from rml.incident.gate import Barrier, barriers, unconfirmed, uncorrected
 from rml.incident.levers.containment_proof import still_pulled
 from rml.incident.levers.lever import named
 from rml.incident.making_good import AMOUNT, Owed, owed
@@ -46,7 +47,7 @@ def check_move(look: Look, to: CaseStatus) -> Iterator[Barrier]:
 
 
 def check_narrower(look: Look, to: World) -> Iterator[Barrier]:
-    """Yield why it cannot be scoped down to a world."""
+    """Yield why it cannot be scoped down to a world; counted harm is history until made good."""
     world = look.read.world
     if to >= world and not (look.read.is_gray and to is world):
         text = (
@@ -54,6 +55,8 @@ def check_narrower(look: Look, to: World) -> Iterator[Barrier]:
             "only a new signal, such as rml.escalate, widens it"
         )
         yield Barrier("narrower", text, overridable=False)
+    if to is not World.RML3:
+        yield from uncorrected(_harm(look))
 
 
 def downscoped_from(look: Look) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def closing_barriers(look: Look, actor: str, calendar: WorkCalendar) -> Iterator
     """Yield all that bars closing the case now."""
     effects = _known_effects(look.draft, look.read.effects)
     due = postmortem_due(look.entries, calendar, look.draft.now)
-    yield from barriers(look.read, effects, _harm(look), due)
+    yield from barriers(look.read, effects, _harm(look), due, _children(look))
     yield from by_commander(look, actor, "closes the case")
 
 
@@ -143,6 +146,12 @@ def _known_effects(draft: Draft, ids: Iterable[str]) -> Iterator[Effect]:
     for one in ids:
         with suppress(UnknownIdError):
             yield effect_in(draft, one)
+
+
+def _children(look: Look) -> Iterator[ChildCase]:
+    """Yield the cases that are part of this one, as the commit sees them."""
+    for one in children_in(look.draft.entries(kind=kinds.LINKED), look.incident):
+        yield ChildCase.of(Look(look.draft, one).read)
 
 
 def _harm(look: Look) -> Iterator[Owed]:

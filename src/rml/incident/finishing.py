@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from rml.incident import ending_rule, kinds, rule, step
 from rml.incident.command import leading
@@ -42,20 +43,31 @@ class CaseFinishing(CaseRecording):
             more=lambda look: {"from": look.read.status.value},
         )
 
-    def downscope(self, to: World | str, *, by: str, reason: str, evidence: str) -> Receipt:
+    def downscope(
+        self,
+        to: World | str,
+        *,
+        by: str,
+        reason: str,
+        evidence: str,
+        override: str | None = None,
+    ) -> Receipt:
         """Record that it reached less far than was feared. What was recorded before stays.
 
         A suspicion that turned out to be history is scoped to ``RML3``: it is certain then. Who
-        had been told of more is recorded with it.
+        had been told of more is recorded with it. Harm that was counted is corrected first; passing
+        that with ``override`` does not spare closing the question.
 
         Args:
             to: the world that it reached.
             by: who answers for this.
             reason: why it is believed.
             evidence: what shows it: a query, a statement, a link.
+            override: why it is scoped below RML3 though counted harm is not made good.
 
         Raises:
-            StepRefusedError: ``to`` is not narrower; only a new signal widens a case.
+            StepRefusedError: ``to`` is not narrower, for only a new signal widens a case; or harm
+                that was counted has no correction, each named in ``error.details["missing"]``.
         """
         wanted = as_world(to)
         facts = {"reason": step.said("reason", reason), "evidence": step.said("evidence", evidence)}
@@ -63,6 +75,7 @@ class CaseFinishing(CaseRecording):
             kinds.DOWNSCOPED,
             {**facts, "to": wanted.value},
             actor=step.named("by", by),
+            override=override,
             bars=lambda look: ending_rule.check_narrower(look, wanted),
             more=ending_rule.downscoped_from,
         )
@@ -206,6 +219,35 @@ class CaseFinishing(CaseRecording):
             closed_too=True,
             bars=lambda look: ending_rule.check_done(look, change, at),
             more=lambda look: ending_rule.change_named(look, change),
+        )
+
+    def cost(
+        self,
+        type: str,  # noqa: A002 - the case file's word
+        amount: Decimal | int | str | None,
+        currency: str | None = None,
+        *,
+        by: str,
+        detail: str | None = None,
+    ) -> Receipt:
+        """Record what the case has cost, also of a case that is closed already.
+
+        It replaces what was said of the same kind and currency before; ``None`` says that nobody
+        knows how much it is, which is not 0.
+
+        Args:
+            type: ``refund``, ``credit``, ``operations``, or ``other:...``.
+            amount: how much in all: a decimal number in the currency's main unit.
+            currency: such as ``EUR``; each is added up by itself.
+            by: who says so.
+            detail: what it is made of.
+        """
+        return self._record(
+            kinds.COSTED,
+            leading.costed(type, amount, currency, detail),
+            world=World.RML2,
+            actor=step.named("by", by),
+            closed_too=True,
         )
 
     def reopen(self, *, by: str, reason: str) -> Receipt:

@@ -1,9 +1,10 @@
 """What stands between a case and its end: what must be seen to, and which rule asks for it.
 
 Pure. The page must be complete (:mod:`rml.incident.closing`), and no effect in doubt. What is in
-place for a while must be gone, every order confirmed. And an RML3 case is closed by effect: every
-harm that was counted has a correction that names it, and somebody has confirmed each line of the
-lists below since the last signal.
+place for a while must be gone, every order confirmed, every case that is part of it closed. Every
+harm that was counted has a correction that names it, also where the case was scoped down since:
+what was charged stays charged. And of an RML3 case, somebody has confirmed each line of the lists
+below since the last signal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import attrs
 
 from rml.effect.state import Effect, EffectState
+from rml.incident.child import ChildCase
 from rml.incident.closing import missing_for_close
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.lesson import unanswered
@@ -67,6 +69,7 @@ def barriers(
     effects: Iterable[Effect],
     harm: Iterable[Owed],
     due: PostmortemDue | None = None,
+    children: Iterable[ChildCase] = (),
 ) -> list[Barrier]:
     """Return what bars closing a case.
 
@@ -75,6 +78,7 @@ def barriers(
         effects: those that it is about, as they stand.
         harm: what is still owed for what went wrong.
         due: the postmortem that it owes.
+        children: the cases that are part of it.
     """
     found = [Barrier("page-complete", line) for line in missing_for_close(read.file)]
     found += [_doubt(effect) for effect in effects if effect.state in _OPEN_ENDED]
@@ -84,9 +88,20 @@ def barriers(
         for order in read.orders
         if order.is_open
     ]
+    found += [
+        Barrier("children-closed", f"{child.id} is part of it ({child.state}): close it first")
+        for child in children
+        if child.is_open
+    ]
+    found += uncorrected(harm)
     if read.file.rml_world is World.RML3:
-        found += _of_history(read, harm)
+        found += _of_history(read)
     return found + overdue(due)
+
+
+def uncorrected(harm: Iterable[Owed]) -> list[Barrier]:
+    """Return what bars a step while harm that was counted is not made good, each by its id."""
+    return [Barrier("harm-corrected", str(one)) for one in harm]
 
 
 def overdue(due: PostmortemDue | None) -> list[Barrier]:
@@ -113,9 +128,9 @@ def _in_place(mitigation: Entry) -> Barrier:
     return Barrier("mitigation-lifted", f"{what} is still in place: {way}")
 
 
-def _of_history(read: Projection, harm: Iterable[Owed]) -> list[Barrier]:
+def _of_history(read: Projection) -> list[Barrier]:
     """Return what an RML3 case needs beyond its page."""
-    found = [Barrier("harm-corrected", str(one)) for one in harm]
+    found: list[Barrier] = []
     if not read.file.classification.exposure:
         text = "classification.exposure is empty: say in understand(exposure=...) what was exposed"
         found.append(Barrier("exposure-named", text))

@@ -11,6 +11,7 @@ CONTAINED: Final = "incident.contained"
 LIFTED: Final = "incident.mitigation_lifted"
 UNDERSTOOD: Final = "incident.understood"
 COUNTED: Final = "incident.impact"
+COSTED: Final = "incident.cost"
 DECIDED: Final = "incident.decided"
 ACTED: Final = "incident.acted"
 LEARNED: Final = "incident.learned"
@@ -54,6 +55,7 @@ TYPES: Final = {
     LIFTED: "mitigation_lifted",
     UNDERSTOOD: "impact_assessed",
     COUNTED: "impact_counted",
+    COSTED: "cost",
     DECIDED: "decision",
     ACTED: "action",
     LEARNED: "lessons",

@@ -18,6 +18,7 @@ from rml.incident.kinds import (
     CHANGE_DONE,
     CLOSED,
     CONFIRMED,
+    COSTED,
     DECIDED,
     DOWNSCOPED,
     EVIDENCE_READ,
@@ -123,6 +124,13 @@ def _detail(entry: Entry) -> str:
     return canonical_json(dict(facts)).decode()[:_SHOWN_CHARS]
 
 
+def _cost(entry: Entry) -> str:
+    facts = entry.facts
+    amount = f"{facts['amount']} {facts['currency']}" if "amount" in facts else "unknown"
+    text = f"{facts['type']}: {amount}"
+    return f"{text}, {facts['detail']}" if "detail" in facts else text
+
+
 def _title(entry: Entry) -> str:
     return str(entry.facts["title"])
 
@@ -168,6 +176,7 @@ def _action_text(entry: Entry) -> str:
 _TELL: Final[Mapping[str, Callable[[Entry], str]]] = {
     OPENED: _title,
     JOINED: _title,
+    COSTED: _cost,
     DECIDED: lambda entry: str(entry.facts["summary"]),
     ACTED: _action_text,
     LEARNED: _lessons_text,

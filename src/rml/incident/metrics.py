@@ -1,7 +1,8 @@
 """How long the parts of a case took, recomputed from its entries, and the same over a book.
 
 Nobody can type these numbers in. Beside them stands what would make them look better than they
-are: how much was written afterwards, how often a case came back, how many were scoped down.
+are: how much was written afterwards, how often a case came back, how many were scoped down, and
+how many seem graver than they were declared.
 
 Times are those at which things happened (``at``). A number whose beginning or end nobody recorded
 is ``None``, never 0.
@@ -22,6 +23,7 @@ import attrs
 from rml.clock import parse_utc
 from rml.incident import kinds
 from rml.incident.command.workdays import WEEKDAYS, WorkCalendar
+from rml.incident.declaration import under_declared
 from rml.ledger.entry import Entry
 
 # Who writes a thing down within this has written it in the moment.
@@ -79,6 +81,7 @@ class CaseMetrics:
         writing: how much was written afterwards.
         reopened: how often it came back after it was resolved or closed.
         downscoped: how often it was scoped down.
+        under_declared: what suggests that it is graver than its severity says, a sentence each.
         changes: how many changes it led to.
         changes_done: how many of them are done.
         changes_late: how many were done after the day on which they were due.
@@ -97,6 +100,7 @@ class CaseMetrics:
     writing: Writing
     reopened: int
     downscoped: int
+    under_declared: tuple[str, ...]
     changes: int
     changes_done: int
     changes_late: int
@@ -112,6 +116,7 @@ class CaseMetrics:
             "late_share": round(self.writing.share, 4),
             "reopened": self.reopened,
             "downscoped": self.downscoped,
+            "under_declared": list(self.under_declared),
             "changes": self.changes,
             "changes_done": self.changes_done,
             "changes_late": self.changes_late,
@@ -143,6 +148,7 @@ def metrics_of(entries: Sequence[Entry], calendar: WorkCalendar = WEEKDAYS) -> C
         writing=writing_of(entries),
         reopened=_reopened(entries),
         downscoped=sum(entry.kind == kinds.DOWNSCOPED for entry in entries),
+        under_declared=under_declared(entries),
         changes=sum(
             len(entry.facts.get("changes", ())) for entry in entries if entry.kind == kinds.LEARNED
         ),
@@ -271,6 +277,7 @@ class BookMetrics:
             none was.
         late_share: the share of all events that was written afterwards.
         downscoped: how many cases were scoped down.
+        under_declared: how many cases seem graver than their severity says.
         changes: how many changes they led to.
         changes_done: how many of them are done.
         changes_late: how many were done after the day on which they were due.
@@ -286,6 +293,7 @@ class BookMetrics:
     reopen_rate: float | None
     late_share: float
     downscoped: int
+    under_declared: int
     changes: int
     changes_done: int
     changes_late: int
@@ -303,6 +311,7 @@ class BookMetrics:
             "reopen_rate": self.reopen_rate,
             "late_share": round(self.late_share, 4),
             "downscoped": self.downscoped,
+            "under_declared": self.under_declared,
             "changes": self.changes,
             "changes_done": self.changes_done,
             "changes_late": self.changes_late,
@@ -359,6 +368,7 @@ def over(cases: Iterable[Measured]) -> BookMetrics:
         ),
         late_share=sum(one.writing.late for one in each) / events if events else 0.0,
         downscoped=sum(one.downscoped > 0 for one in each),
+        under_declared=sum(bool(one.under_declared) for one in each),
         changes=sum(one.changes for one in each),
         changes_done=sum(one.changes_done for one in each),
         changes_late=sum(one.changes_late for one in each),

@@ -21,6 +21,7 @@ from rml.incident import filing, metrics, scope
 from rml.incident.command import communication
 from rml.incident.command.order import Note, Order, notes_of, orders_of
 from rml.incident.command.role import Hats, hats_of
+from rml.incident.cost import costs_of
 from rml.incident.filing import unique
 from rml.incident.kinds import (
     ACTED,
@@ -28,6 +29,7 @@ from rml.incident.kinds import (
     CLOSED,
     CONFIRMED,
     CONTAINED,
+    COSTED,
     COUNTED,
     DECIDED,
     DETECTIONS,
@@ -129,6 +131,7 @@ class Projection:
             timeline=timeline_of(self.entries, self._told_before),
             decisions=filing.decisions(self.of(DECIDED)),
             actions=filing.actions(self.of(ACTED)),
+            costs=costs_of(self.of(COSTED)),
             lessons_learned=filing.lessons(self.of(LEARNED)),
             ledger=self.ledger,
         )

@@ -6,13 +6,15 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rml.incident.child import ChildCase, children_in
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.gate import barriers
-from rml.incident.kinds import OPENED
+from rml.incident.kinds import LINKED, OPENED
 from rml.incident.making_good import AMOUNT, Owed, owed
 from rml.incident.pages.casefile import LedgerState
 from rml.incident.projection import Projection, is_effect_id, project
 from rml.incident.recording import Kept
+from rml.ledger.entry import Entry
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
@@ -52,7 +54,21 @@ def missing(ledger: Ledger, read: Projection, due: PostmortemDue | None) -> list
     """
     effects = map(ledger.look, read.effects)
     known = [effect for effect in effects if effect is not None]
-    return [bar.text for bar in barriers(read, known, harm(ledger, read.harmed), due)]
+    owing = harm(ledger, read.harmed)
+    found = barriers(read, known, owing, due, children(ledger, read))
+    return [bar.text for bar in found]
+
+
+def children(ledger: Ledger, read: Projection) -> tuple[ChildCase, ...]:
+    """Return the cases that are part of a case, as they stood when it was read."""
+    size = None if read.ledger is None else read.ledger.size
+
+    def then(entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in entries if size is None or (entry.index or 0) < size]
+
+    ids = children_in(then(ledger.entries(kind=LINKED)), read.id)
+    reads = (project(then(ledger.entries(incident=one))) for one in ids)
+    return tuple(ChildCase.of(child) for child in reads if child is not None)
 
 
 def harm(ledger: Ledger, ids: Iterable[str]) -> Iterator[Owed]:

@@ -21,7 +21,7 @@ from rml.ledger.entry import Entry, Sealed
 from rml.ledger.errors import EnlistmentError
 from rml.ledger.store import Lease, Query, Transaction
 from rml.stores import postgres_rows as rows
-from rml.stores.postgres_place import Place, explain
+from rml.stores.postgres_place import Place, explain, lock_timeout
 from rml.stores.postgres_sealing import GATE, Sealer, lock_number
 
 T = TypeVar("T")
@@ -372,7 +372,7 @@ class EnlistedTransaction:
         self.flush()
 
     def _lock(self, statement: str, values: tuple[Any, ...]) -> None:
-        patience = f"{max(1, round(self._enlisted.timeout * 1000))}ms"
+        patience = lock_timeout(self._enlisted.timeout)
         isolation = self._plain.execute(statement, (patience, *values)).fetchall()[0][0]
         if isolation not in {"read committed", "read uncommitted"}:  # the same in PostgreSQL
             raise EnlistmentError(

@@ -36,8 +36,12 @@ _SETTING: Final = re.compile(r"\bSET (\w+) = (\w+)")
 
 
 def findings(connection: Connection, place: Place) -> list[tuple[str, str]]:
-    """Return (code, detail) of what is wrong with the schema, and of entries left without index."""
-    return [*schema_findings(connection, place), *_unsealed(connection, place)]
+    """Return (code, detail) of what is wrong with the schema, or left without index or entry."""
+    return [
+        *schema_findings(connection, place),
+        *_unsealed(connection, place),
+        *_strays(connection, place),
+    ]
 
 
 def schema_findings(connection: Connection, place: Place) -> list[tuple[str, str]]:
@@ -157,8 +161,10 @@ _INDEXES: Final = (
 
 
 def _unsealed(connection: Connection, place: Place) -> list[tuple[str, str]]:
-    lost, waiting, seconds = connection.execute(place.sql(_WITHOUT_INDEX)).fetchall()[0]
+    lost, again, waiting, seconds = connection.execute(place.sql(_WITHOUT_INDEX)).fetchall()[0]
     found = []
+    if again:  # the sealing of all that waits fails by it
+        found.append(("unsealed", f"{again} entries wait for an index and have one"))
     if lost:
         found.append(("unsealed", f"{lost} entries have no index and do not wait for one"))
     if seconds > WAITING_SECONDS_MAX:
@@ -172,6 +178,20 @@ _WITHOUT_INDEX: Final = (
     "SELECT (SELECT count(*) FROM ~entries AS e WHERE NOT EXISTS "
     "(SELECT FROM ~places AS p WHERE p.seq = e.seq) AND NOT EXISTS "
     "(SELECT FROM ~waiting AS w WHERE w.seq = e.seq)), "
+    "(SELECT count(*) FROM ~waiting AS w JOIN ~places AS p USING (seq)), "
     "(SELECT count(*) FROM ~waiting), "
     "(SELECT coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0)::float8 FROM ~waiting)"
+)
+
+
+def _strays(connection: Connection, place: Place) -> list[tuple[str, str]]:
+    ((strays,),) = connection.execute(place.sql(_STRAYS)).fetchall()
+    if not strays:
+        return []
+    return [("personal", f"{strays} values are kept beside entries that are not there")]
+
+
+_STRAYS: Final = (
+    "SELECT count(*) FROM ~personal AS k WHERE NOT EXISTS "
+    "(SELECT FROM ~entries AS e WHERE e.id = k.entry)"
 )

@@ -27,6 +27,8 @@ from rml.tag import shown
 SCHEMA: Final = "rml"
 POOL_MAX: Final = 10
 _SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+# What PostgreSQL's settings hold at most.
+_MILLISECONDS_MAX: Final = 2**31 - 1
 # Errors by which a server ends a connection, or says that it has no time for one.
 _LOST: Final = ("08", "57P01", "57P02", "57P03", "57P05")
 _START_OVER: Final = ("40001", "40P01")
@@ -107,6 +109,11 @@ def place_of(url: str) -> Place:
     conninfo = f"postgresql://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
     name = f"postgresql://{host}{parts.path}?schema={schema}"
     return Place(conninfo, schema, int(number), name)
+
+
+def lock_timeout(seconds: float) -> str:
+    """Return seconds to wait for others as PostgreSQL's ``lock_timeout``, which 0 would disable."""
+    return f"{min(max(1, round(seconds * 1000)), _MILLISECONDS_MAX)}ms"
 
 
 def is_lost(error: psycopg.Error) -> bool:

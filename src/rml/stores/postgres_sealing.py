@@ -24,7 +24,7 @@ from rml.ledger.store import Head
 from rml.ledger.tree import Frontier
 from rml.stores import postgres_rows
 from rml.stores.postgres_listening import channel_of
-from rml.stores.postgres_place import Place
+from rml.stores.postgres_place import Place, lock_timeout
 from rml.stores.postgres_rows import Connection
 
 # How long entries gather before a process that wrote some seals them, in seconds, and at most how
@@ -211,7 +211,7 @@ class Sealer:
         place = self._place
         lock = (_TRY, (self._number, SEALER))
         if seconds is not None:
-            lock = (_WAIT, (f"{max(1, round(seconds * 1000))}ms", self._number, SEALER))  # type: ignore[assignment]
+            lock = (_WAIT, (lock_timeout(seconds), self._number, SEALER))  # type: ignore[assignment]
         with connection.pipeline():
             locked = connection.execute(*lock)
             heads = connection.execute(place.sql(postgres_rows.HEAD), binary=True)

@@ -54,6 +54,7 @@ def survey(ask: Callable[..., list[Any]], start: int, stop: int) -> Survey:
     data = (joined or b"").split(b"\n")
     if len(data) != count:  # there are none, or one has a line's end in it
         return Survey(doubtful=range(start, stop))
+    nothing = "\n" * (count - 1)  # what the texts of a column are that is in no row
     return Survey(
         doubtful=doubtful or (),
         data=data,
@@ -61,7 +62,7 @@ def survey(ask: Callable[..., list[Any]], start: int, stop: int) -> Survey:
         columns={
             name: text.encode()
             for name, text in zip(COLUMNS, columns, strict=True)
-            if name in _REQUIRED or text.strip("\n")
+            if name in _REQUIRED or text != nothing
         },
         personal=dict(ask(_PERSONAL, start, stop)) if has_personal else {},
         steps=[Step(*step) for step in ask(_STEPS, start, stop)] if has_steps else (),

@@ -30,7 +30,7 @@ from rml.ledger.store import Lease, Query
 from rml.ledger.tree import Frontier
 from rml.stores import postgres_rows as rows
 from rml.stores.postgres_line import Line
-from rml.stores.postgres_place import Place, explain, is_there_already
+from rml.stores.postgres_place import Place, explain, is_there_already, lock_timeout
 from rml.stores.postgres_rows import Connection
 from rml.stores.postgres_sealing import (
     BATCH_MAX,
@@ -341,10 +341,11 @@ class PostgresTransaction:
             raise StartOver
 
         lease, entries = self._known[effect], self._waiting
-        whose: list[Any] = [self._left(), effect, self._oid, lock_number(self._oid), GATE]
-        values = whose + supposed.decision(lease, entries)
+        decision = supposed.decision(lease, entries)
         self._take_note()
         with self._lend(self._deadline) as line:
+            whose: list[Any] = [self._left(), effect, self._oid, lock_number(self._oid), GATE]
+            values = whose + decision
             self.sent = True
             answer = self._asked(lambda: line.ask(self._place, rows.DECIDE, values))
         if answer:
@@ -416,11 +417,8 @@ class PostgresTransaction:
             raise explain(error, self._place) from error
 
     def _seconds(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left < 0 and self._connection is None:
-            raise LedgerBusyError("the deadline passed before a connection was free")
-        return max(left, 0.001)
+        return max(self._deadline - time.monotonic(), 0.0)
 
     def _left(self) -> str:
-        """Return what is left until the deadline as a lock_timeout; 0 would disable it."""
-        return f"{max(1, round(self._seconds() * 1000))}ms"
+        """Return what is left until the deadline as a lock_timeout."""
+        return lock_timeout(self._seconds())

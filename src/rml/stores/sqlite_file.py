@@ -28,6 +28,8 @@ from rml.tag import shown
 APPLICATION_ID: Final = 0x524D4C31
 SCHEMA_VERSION: Final = 1
 _META: Final = ("format", "origin")
+# What an earlier rml said besides: when it made the file. Nothing reads it.
+_META_EARLIER: Final = ("created_at",)
 _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _CHANGED_OR_EARLIER: Final = (
     "is not as this rml creates it: it was changed, or an earlier rml made the file"
@@ -38,6 +40,8 @@ _CHANGED: Final = re.compile(
     re.IGNORECASE,
 )
 _SETTINGS: Final = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = FULL")
+# What sqlite3 says of a text that it cannot read.
+_NO_TEXT: Final = "Could not decode to UTF-8"
 _REASONS: Final = {
     "SQLITE_READONLY": "is read-only, or its -wal or -shm file beside it is",
     "SQLITE_FULL": "has no space left on its disk",
@@ -288,7 +292,7 @@ def _meta_findings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return found + [
         ("meta", f"meta.{name!a:.80} does not belong to a ledger")
         for name in meta
-        if name not in _META
+        if name not in _META + _META_EARLIER
     ]
 
 
@@ -330,6 +334,8 @@ def explain(error: sqlite3.Error, path: Path | None) -> Exception:
         return NotALedgerError(f"{path} is no SQLite database, so no rml ledger")
     if name.startswith("SQLITE_CORRUPT") or "malformed" in str(error):
         return LedgerCorruptError(f"the file {path} is damaged: {error}")
+    if str(error).startswith(_NO_TEXT):  # and it goes on with what stands there, byte for byte
+        return LedgerCorruptError(f"the file {path} is damaged: a text in it is not UTF-8")
     if name.startswith("SQLITE_CONSTRAINT"):
         return LedgerCorruptError(f"the ledger {path} refused the change: {error}")
     if name == "SQLITE_ERROR" and "no such" in str(error):

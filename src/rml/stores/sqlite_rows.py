@@ -114,7 +114,7 @@ def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
     for level, width in enumerate(row_widths(size)):
         end = size >> (TILE_HEIGHT * level)
         places = (end - width, end)
-        rows.append([row[0] for row in connection.execute(_level_query(level), places)])
+        rows.append(_hashes(connection.execute(_level_query(level), places)))
     return Frontier(size, rows)
 
 
@@ -134,14 +134,26 @@ def frontier(connection: sqlite3.Connection, size: int, root: bytes) -> Frontier
 
 
 def hashes(connection: sqlite3.Connection, level: int, start: int, stop: int) -> list[bytes]:
-    """Return the hashes of one level: a full tile as it was stored, others one by one."""
+    """Return the hashes of one level: a full tile as it was stored, others one by one.
+
+    Raises:
+        LedgerCorruptError: one of them is something else.
+    """
     place, offset = divmod(start, TILE_WIDTH)
     if offset == 0 and stop - start == TILE_WIDTH:
         query = "SELECT hashes FROM tiles WHERE level = ? AND place = ?"
-        tile = connection.execute(query, (level, place)).fetchone()
-        if tile is not None:
+        tile = _hashes(connection.execute(query, (level, place)))
+        if tile:
             return split_tile(tile[0])
-    return [row[0] for row in connection.execute(_level_query(level), (start, stop))]
+    return _hashes(connection.execute(_level_query(level), (start, stop)))
+
+
+def _hashes(rows: sqlite3.Cursor) -> list[bytes]:
+    """Read rows of one hash, or of several in one value."""
+    found = [value for (value,) in rows]
+    if not {bytes}.issuperset(map(type, found)):
+        raise LedgerCorruptError("a hash in the ledger is damaged")
+    return found
 
 
 def _level_query(level: int) -> str:

@@ -88,7 +88,7 @@ class SqliteVerifying(SqliteReading):
 
     def tiles(self, level: int, start: int, stop: int) -> list[Tile]:
         """Return the stored tiles of a level from one place to another."""
-        with self._reading() as connection:
+        with self._raw() as connection:
             rows = connection.execute(_TILES, (level, start, stop)).fetchall()
         return [Tile(*row) for row in rows]
 
@@ -116,7 +116,11 @@ def _survey(in_use: tuple[str, ...]) -> str:
     """Return the query of a survey, which expects values in these optional columns alone."""
     unused = [name for name in _OPTIONAL if name not in in_use]
     flaws = [f"length(leaf) IS NOT {HASH_BYTES}"]
-    flaws += [_ATTEMPT_FLAW if name == "attempt" else f"{name} = ''" for name in in_use]
+    flaws += [
+        # Of no letters, or of no bytes: neither could be told from none.
+        _ATTEMPT_FLAW if name == "attempt" else f"{name} IN ('', x'')"
+        for name in in_use
+    ]
     columns = (
         f"count(coalesce({', '.join((*unused, 'NULL', 'NULL'))}))",
         "count(*)",

@@ -8,6 +8,7 @@ from typing import Any
 
 from rml.error import InvalidInputError
 from rml.incident import kinds, registry, rule, step
+from rml.incident.child import PART_OF, is_within
 from rml.incident.command import leading, role_rule
 from rml.incident.command.order import Board, orders_of
 from rml.incident.command.role import Role, Work
@@ -357,15 +358,31 @@ class CaseCommand(CaseRecording):
     def link(self, relation: str, to: str, *, by: str) -> Receipt:
         """Record what hangs together with the case.
 
+        A case that is ``part_of`` another is its child: that one shows it, and is closed after it.
+
         Args:
             relation: ``caused_by``, ``fixed_by``, ``part_of`` (a larger incident), ``similar_to``.
             to: an incident's id, a commit, a page.
             by: who says so.
+
+        Raises:
+            InvalidInputError: it would be linked to itself, or be part of what is part of it.
         """
         facts = leading.linked(relation, to)
-        if facts["to"].upper() == self.id:
+        other = facts["to"].upper()
+        if other == self.id:
             raise InvalidInputError(f"{self.id} cannot be {facts['relation']} itself")
-        return self._record(kinds.LINKED, facts, world=World.RML2, actor=step.named("by", by))
+
+        def bars(look: Look) -> Iterator[Barrier]:
+            links = look.draft.entries(kind=kinds.LINKED)
+            if facts["relation"] == PART_OF and is_within(links, other, self.id):
+                text = f"{other} is part of {self.id}, which cannot be part of it, too"
+                raise InvalidInputError(text)
+            yield from ()
+
+        return self._record(
+            kinds.LINKED, facts, world=World.RML2, actor=step.named("by", by), bars=bars
+        )
 
 
 def _known(look: Look, name: str, one: str, kind: str) -> Iterator[Barrier]:

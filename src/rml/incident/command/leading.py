@@ -1,18 +1,21 @@
 """What people may record on a case beside the six steps, checked, as the facts of its entry.
 
-Updates and who hears them, what is confirmed at the end, notes on the board, and links. Pure, as
-:mod:`rml.incident.step` is.
+Updates and who hears them, what is confirmed at the end, notes on the board, costs, and links.
+Pure, as :mod:`rml.incident.step` is.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from rml.error import InvalidInputError
 from rml.incident.command.order import Board
+from rml.incident.cost import COSTS
 from rml.incident.gate import LISTS
+from rml.incident.making_good import amount_of
 from rml.incident.pages import casefile_form as form
 from rml.incident.step import about, listed, named, one_of, said
 
@@ -115,6 +118,24 @@ def triaged(symptom: object, runbook: object) -> dict[str, Any]:
     """Return the facts of a triage: the symptom, and its runbook if one is named."""
     facts: dict[str, Any] = {"symptom": named("symptom", symptom)}
     return facts if runbook is None else {**facts, "runbook": named("runbook", runbook)}
+
+
+def costed(type_: object, amount: object, currency: object, detail: object) -> dict[str, Any]:
+    """Return the facts of a cost; without an amount, that it is unknown.
+
+    Raises:
+        InvalidInputError: the amount is no decimal number from 0 on, or its currency is not said.
+    """
+    facts = {"type": one_of("type", type_, COSTS)}
+    if amount is not None:
+        told = str(amount) if type(amount) in (int, Decimal) else amount
+        known = amount_of(told) if isinstance(told, str) else None
+        if known is None or known < 0:
+            raise InvalidInputError.about("amount", amount, "give a decimal number such as '12.50'")
+        facts |= {"amount": format(known, "f"), "currency": named("currency", currency)}
+    elif currency is not None:
+        raise InvalidInputError("an amount that is unknown has no currency; leave it out")
+    return facts if detail is None else facts | {"detail": said("detail", detail)}
 
 
 def linked(relation: object, to: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import attrs
 from rml.effect.state import Effect
 from rml.error import RmlError
 from rml.incident import reading
+from rml.incident.child import ChildCase
 from rml.incident.command.postmortem import PostmortemDue, postmortem_due
 from rml.incident.lifecycle import stage_of
 from rml.incident.metrics import CaseMetrics, metrics_of
@@ -57,7 +58,8 @@ class CaseAnswers(CaseRecording):
         """
         read = self.read()
         found = self._ledger.verify() if verify else None
-        return page_of(read, self._missing(read), self._ledger.clock.now(), found)
+        missing, children = self._missing(read), reading.children(self._ledger, read)
+        return page_of(read, missing, self._ledger.clock.now(), found, children)
 
     @property
     def title(self) -> str:
@@ -154,6 +156,11 @@ class CaseAnswers(CaseRecording):
         return self.read().hats.commander
 
     @property
+    def children(self) -> tuple[ChildCase, ...]:
+        """The cases that were linked as ``part_of`` this one: where they stand, who leads each."""
+        return reading.children(self._ledger, self.read())
+
+    @property
     def remarks(self) -> list[Remark]:
         """What was passed, skipped or came late, which a reviewer should see."""
         return list(remarks_of(self.read()))
@@ -167,7 +174,8 @@ class CaseAnswers(CaseRecording):
         try:
             read = self.read()
             now, owed = self._ledger.clock.now(), self._owed(read)
-            return standing.as_text(read, self._missing(read), now, owed)
+            children = reading.children(self._ledger, read)
+            return standing.as_text(read, self._missing(read), now, owed, children)
         except RmlError as error:  # a prompt shows why it cannot show the case
             return f"{self.id} cannot be read: {error.message}"
 

@@ -68,7 +68,7 @@ class CaseEvidence(CaseRecording):
         """Count what happened and should not have, and record the count with its query.
 
         It stands beside what was estimated. Effects that are found become harm that has to be
-        corrected before an RML3 case is closed.
+        corrected before the case is scoped below RML3, and before it is closed.
 
         Args:
             operation: whose effects are counted.

@@ -50,6 +50,8 @@ class Containment:
         windows: what was stopped, quiet for long enough, and let go on; nothing of the incident has
             happened since.
         again: the ids of what has happened since, and by which it is proven no more.
+        unsearched: operations of which so many effects began since that not all were looked at for
+            duplicates; count them again, and it can be proven.
     """
 
     proven: bool
@@ -64,6 +66,7 @@ class Containment:
     in_doubt: tuple[str, ...]
     windows: tuple[Window, ...]
     again: tuple[str, ...]
+    unsearched: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say where it stands, in one sentence."""
@@ -79,6 +82,11 @@ class Containment:
             return f"not proven: nothing stops {_some(self.uncovered)}{only}"
         if self.in_flight:
             return f"not proven: still in flight: {_some(self.in_flight)}"
+        if self.unsearched:
+            return (
+                f"not proven: more effects of {_some(self.unsearched)} began since it was let go "
+                "on than are looked at for duplicates; count them again: case.count_impact(...)"
+            )
         left = (self.left or _NOTHING).total_seconds()
         quiet = f"nothing has begun since {utc_text(self.since)}" if self.since else ""
         began = f"; although it was stopped, {_some(self.offending)} began"
@@ -119,6 +127,7 @@ def prove(
     signals: Iterable[Entry] = (),
     windows: Iterable[Window] = (),
     later: Sequence[Entry] = (),
+    unsearched: Sequence[str] = (),
     quiet: timedelta = QUIET,
 ) -> Containment:
     """Return whether what should have stopped has.
@@ -134,6 +143,7 @@ def prove(
         windows: what was stopped and quiet until it was lifted.
         later: what may have broken these: signals of the case, and the intents, or entries, of the
             effects that are harm or in doubt.
+        unsearched: operations of which not all that began since these was looked at.
         quiet: how long nothing may have begun.
     """
     enough = [window for window in windows if window.until - window.since >= quiet]
@@ -147,7 +157,8 @@ def prove(
     uncovered = tuple(_uncovered(covering, about, own))
     in_flight = _in(EffectState.IN_FLIGHT, pending, stops)
     is_quiet = left == _NOTHING or (left is None and bool(kept))
-    proven = is_quiet and not uncovered and not in_flight
+    gaps = tuple(name for name in unsearched if _rests_on(kept, stops, name))
+    proven = is_quiet and not uncovered and not in_flight and not gaps
     return Containment(
         proven=proven,
         since=since,
@@ -161,7 +172,15 @@ def prove(
         in_doubt=_in(EffectState.IN_DOUBT, pending, covering),
         windows=tuple(kept),
         again=() if proven else _ids(broken),
+        unsearched=gaps,
     )
+
+
+def _rests_on(windows: Iterable[Window], stops: Sequence[Stop], operation: str) -> bool:
+    """Say whether windows alone prove that an operation was contained."""
+    if _whole(stops) & {operation, EVERY}:
+        return False
+    return any(window.stop.operation in (operation, EVERY, UNNAMED) for window in windows)
 
 
 def quiet_since(

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rml.clock import utc_text
+import attrs
+
+from rml.clock import parse_utc, utc_text
 from rml.effect.doubt import look
 from rml.effect.state import Effect, EffectState
 from rml.incident.kinds import CONTAINED, COUNTED, SIGNALS
@@ -29,9 +31,34 @@ from rml.incident.levers.stop import (
 from rml.ledger.draft import Draft
 from rml.ledger.entry import Entry
 
-
-# Among how many of the newest effects since a containment was lifted duplicates are looked for.
+# Among how many of the newest effects since a containment was lifted duplicates are looked for:
+# the question is asked inside commits, which must stay short. Earlier ones have to be counted.
 _LOOK_BACK: Final = 10_000
+
+
+@attrs.frozen
+class _Search:
+    """Where duplicates are looked for.
+
+    Attributes:
+        query: by which the case has counted them.
+        intents: the newest since the first window, the oldest first.
+        left_out: the newest of those that are not among them, if there are more.
+    """
+
+    query: Mapping[str, Any]
+    intents: list[Entry]
+    left_out: Entry | None
+
+    def has_gap(self, windows: Sequence[Window]) -> bool:
+        """Say whether effects since the first window were neither looked at nor counted."""
+        if self.left_out is None:
+            return False
+        lifted = min(window.until for window in windows)
+        since = self.query.get("since")
+        whole = "until" not in self.query and (since is None or parse_utc(since) <= lifted)
+        index = self.left_out.index
+        return not whole or index is None or index >= self.query["size"]
 
 
 def contained(draft: Draft, entries: Sequence[Entry], quiet: timedelta = QUIET) -> Containment:
@@ -39,6 +66,7 @@ def contained(draft: Draft, entries: Sequence[Entry], quiet: timedelta = QUIET) 
     levers = _levers(draft, entries)
     stops = stops_of(entries, levers, _released(draft, levers))
     windows, pending = list(windows_of(entries, levers)), list(_pending(draft))
+    searches = list(_searches(draft, entries, windows))
     covering = [*stops, *(window.stop for window in windows)]
     return prove(
         stops,
@@ -49,7 +77,8 @@ def contained(draft: Draft, entries: Sequence[Entry], quiet: timedelta = QUIET) 
         own=list(_own(draft, entries, covering)),
         signals=_signals(entries),
         windows=windows,
-        later=list(_later(draft, entries, windows, pending)),
+        later=list(_later(draft, entries, windows, pending, searches)),
+        unsearched=[search.query["operation"] for search in searches if search.has_gap(windows)],
         quiet=quiet,
     )
 
@@ -119,7 +148,11 @@ def _own(draft: Draft, entries: Sequence[Entry], stops: Sequence[Stop]) -> Itera
 
 
 def _later(
-    draft: Draft, entries: Sequence[Entry], windows: Sequence[Window], pending: Sequence[Effect]
+    draft: Draft,
+    entries: Sequence[Entry],
+    windows: Sequence[Window],
+    pending: Sequence[Effect],
+    searches: Sequence[_Search],
 ) -> Iterator[Entry]:
     """Yield what may have happened again since the first window.
 
@@ -135,8 +168,8 @@ def _later(
     for effect in pending:
         if effect.state is EffectState.IN_DOUBT:
             yield from _beginning(draft, effect.id)
-    for query in _counted(entries):
-        yield from _duplicates(draft, query, first)
+    for search in searches:
+        yield from _duplicates(draft, search)
 
 
 def _counted(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
@@ -145,19 +178,32 @@ def _counted(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
     return list({query["operation"]: query for query in told if query["key"]}.values())
 
 
-def _duplicates(draft: Draft, query: Mapping[str, Any], after: int) -> Iterator[Entry]:
-    """Yield the intents after an index that a query would count: another after it was the same."""
+def _searches(
+    draft: Draft, entries: Sequence[Entry], windows: Sequence[Window]
+) -> Iterator[_Search]:
+    """Yield where duplicates are looked for: what began since the first window, by each count."""
+    if not windows:
+        return
+    first = min(window.index for window in windows)
+    for query in _counted(entries):
+        newest = draft.entries(
+            kind="effect.intent",
+            operation=query["operation"],
+            after=first,
+            newest_first=True,
+            limit=_LOOK_BACK + 1,
+        )
+        left_out = newest[_LOOK_BACK] if len(newest) > _LOOK_BACK else None
+        yield _Search(query, list(reversed(newest[:_LOOK_BACK])), left_out)
+
+
+def _duplicates(draft: Draft, search: _Search) -> Iterator[Entry]:
+    """Yield the intents that the query would count: another one before it was the same."""
     groups: dict[tuple[str, ...], list[Entry]] = {}
-    newest = draft.entries(
-        kind="effect.intent",
-        operation=query["operation"],
-        after=after,
-        newest_first=True,
-        limit=_LOOK_BACK,
-    )
-    for entry in reversed(newest):
+    names = search.query["key"]
+    for entry in search.intents:
         own = {"key": entry.key, "scope": entry.scope}
-        values = [own[name] if name in own else entry.facts.get(name) for name in query["key"]]
+        values = [own[name] if name in own else entry.facts.get(name) for name in names]
         if entry.attempt == 1 and None not in values:
             groups.setdefault(tuple(map(str, values)), []).append(entry)
     for same in groups.values():

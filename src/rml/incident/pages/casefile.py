@@ -4,8 +4,9 @@ This is the casebook template (section 4 of the casebook document), key for key 
 :class:`CaseFile` is the page, the other classes are its parts, and each attribute is a key. Keys
 of ours stand beside those of the template and are left out while they are empty: ``recorded_at``
 and ``entry`` say when a fact was recorded and by which ledger entry, ``affected_*_counted`` is the
-number that was counted beside the one estimated, ``decisions.entries`` are the decisions as they
-were made, ``ledger`` names the state of the ledger that the page was generated from.
+number that was counted beside the one estimated, ``costs`` what it came to, ``decisions.entries``
+are the decisions as they were made, ``ledger`` names the state of the ledger that the page was
+generated from.
 
 The model is pure, and lenient about what is not known yet: a blank of the template stays visible
 as ``null``, ``""`` or ``[]``. What stands in the way of closing a case is a question of its own,
@@ -242,6 +243,21 @@ class Actions(Part):
 
 
 @attrs.frozen(kw_only=True)
+class Cost(Part):
+    """What one kind of cost comes to in one currency. ``amount=None`` is unknown, not 0."""
+
+    type: str = attrs.field(converter=form.text)
+    amount: str | None = attrs.field(default=None, converter=form.text_or_none)
+    currency: str | None = attrs.field(
+        default=None, converter=form.text_or_none, metadata=_OPTIONAL
+    )
+
+
+def _costs(value: Iterable[Cost] | None) -> tuple[Cost, ...]:
+    return form.rows(value)
+
+
+@attrs.frozen(kw_only=True)
 class LessonsLearned(Part):
     """What was learned, in three lists that are all there from the start.
 
@@ -298,6 +314,12 @@ class CaseFile(Part):
     )
     actions: Actions = attrs.field(
         factory=Actions, validator=form.is_part, metadata={"part": Actions}
+    )
+    costs: tuple[Cost, ...] = attrs.field(
+        default=(),
+        converter=_costs,
+        validator=form.is_part,
+        metadata={"rows": Cost, **_OPTIONAL},
     )
     lessons_learned: LessonsLearned = attrs.field(
         factory=LessonsLearned, validator=form.is_part, metadata={"part": LessonsLearned}

@@ -15,9 +15,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from rml.incident.child import ChildCase
 from rml.incident.closing import TRIANGLE
 from rml.incident.command.communication import Notice
 from rml.incident.command.order import Board, Note
+from rml.incident.cost import totals
 from rml.incident.kinds import ACTED, COUNTED
 from rml.incident.metrics import IN_THE_MOMENT, INTERVALS, CaseMetrics
 from rml.incident.pages import standing
@@ -63,6 +65,7 @@ def page(
     missing: Sequence[str],
     now: datetime,
     verification: Verification | None = None,
+    children: Sequence[ChildCase] = (),
 ) -> str:
     """Return a case as an HTML document.
 
@@ -71,12 +74,15 @@ def page(
         missing: what bars closing it.
         now: when it is looked at.
         verification: of the ledger that it was read from, if that was verified.
+        children: the cases that are part of it.
     """
     file = case.file
     sections = [
         ("Still missing", _list(missing, "missing")),
+        ("Parts", _children(children)),
         ("Board", _board(case.notes)),
         ("Impact", _impact(case)),
+        ("Cost", _costs(file)),
         ("Decisions", _decisions(file)),
         ("Actions", _actions(case)),
         ("Timeline", _timeline(file.timeline)),
@@ -213,6 +219,21 @@ def _board(notes: Sequence[Note]) -> str:
     return f'<div class="columns">{columns}</div>' if columns else ""
 
 
+def _children(children: Sequence[ChildCase]) -> str:
+    """Return the cases that are part of this one, and who leads each."""
+    body = "".join(
+        f"<tr><th>{_text(child.id)}</th><td>{_text(child.title or 'private')}</td>"
+        f"<td>{child.status.value if child.is_open else 'closed'}</td>"
+        f"<td>{_text(child.severity or 'severity unknown')}</td>"
+        f"<td>{_text(child.commander or 'nobody leads it')}</td></tr>"
+        for child in children
+    )
+    if not body:
+        return ""
+    head = "<tr><th></th><th></th><th>status</th><th>severity</th><th>commander</th></tr>"
+    return f'<table class="parts"><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
 # --------------------------------------------------------------------- what became of the world
 
 
@@ -238,6 +259,21 @@ def _impact(case: Projection) -> str:
         '<table class="impact"><thead><tr><th></th><th>estimated</th><th>counted</th></tr></thead>'
         f"<tbody>{cells}</tbody></table>{touched}{_list(map(str, case.narrowings))}"
     )
+
+
+def _costs(file: CaseFile) -> str:
+    """Return what it has cost, and the sum of what is known by currency."""
+    rows = [
+        (_words(cost.type), "unknown" if cost.amount is None else cost.amount, cost.currency or "")
+        for cost in file.costs
+    ]
+    known = "known in all" if any(cost.amount is None for cost in file.costs) else "in all"
+    rows += [(known, amount, currency) for currency, amount in totals(file.costs).items()]
+    body = "".join(
+        f"<tr><th>{_text(name)}</th><td>{_text(amount)}</td><td>{_text(currency)}</td></tr>"
+        for name, amount, currency in rows
+    )
+    return f'<table class="cost"><tbody>{body}</tbody></table>' if body else ""
 
 
 def _amounts(entries: Iterable[Entry]) -> dict[str, str]:
@@ -385,8 +421,10 @@ def _notices(notices: Sequence[Notice]) -> str:
         f"<tr><th>{_text(notice.audience)}</th><td>{_due(notice)}</td><td>{_told(notice)}</td></tr>"
         for notice in notices
     )
+    if not body:
+        return ""
     head = "<tr><th></th><th>due</th><th>told</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if body else ""
+    return f'<table class="notices"><thead>{head}</thead><tbody>{body}</tbody></table>'
 
 
 def _due(notice: Notice) -> str:
@@ -409,6 +447,7 @@ def _metrics(metrics: CaseMetrics) -> str:
     rows += [
         ("written afterwards", f"{metrics.writing.late:,} of {metrics.writing.events:,}"),
         ("came back", f"{metrics.reopened:,} times"),
+        *(("perhaps under-declared", hint) for hint in metrics.under_declared),
     ]
     return _pairs(rows, "metrics")
 

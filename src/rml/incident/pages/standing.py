@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from rml.incident.child import ChildCase
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.gate import unconfirmed
 from rml.incident.pages.casefile import CaseStatus
@@ -53,6 +54,7 @@ def rows(
     missing: Sequence[str],
     now: datetime | None = None,
     owed: PostmortemDue | None = None,
+    children: Sequence[ChildCase] = (),
 ) -> list[tuple[str, str]]:
     """Return where a case stands as labelled lines; what is due is told at a moment only."""
     file = case.file
@@ -68,6 +70,7 @@ def rows(
     ]
     if case.criteria:
         lines.insert(1, ("rules", ", ".join(case.criteria)))
+    lines += [("part", str(child)) for child in children]
     if case.closed is not None:
         when = time_text(case.closed.recorded_at)
         closed = ("closed", f"by {case.closed.actor} at {when}")
@@ -128,10 +131,14 @@ def heading(case: Projection) -> str:
 
 
 def as_text(
-    case: Projection, missing: Sequence[str], now: datetime, owed: PostmortemDue | None = None
+    case: Projection,
+    missing: Sequence[str],
+    now: datetime,
+    owed: PostmortemDue | None = None,
+    children: Sequence[ChildCase] = (),
 ) -> str:
     """Return where a case stands, for a prompt."""
-    body = [f"  {label:<8}{text}" for label, text in rows(case, missing, now, owed)]
+    body = [f"  {label:<8}{text}" for label, text in rows(case, missing, now, owed, children)]
     return "\n".join([heading(case), *body])
 
 

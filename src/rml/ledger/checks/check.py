@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from rml.codec import parse_json
+from rml.codec import compact_json, parse_json
 from rml.error import RmlError
 from rml.ledger.checks.verification import Problem
 from rml.ledger.entry import COLUMNS, Entry, commit, flaw_of, id_matches, leaf_hash, settled
@@ -79,6 +79,7 @@ def _check_personal(checked: Checked, entry: Entry, personal: bytes | None) -> N
         kept = {} if personal is None else parse_json(personal)
         digests = {name: commit(salt, name, value) for name, (salt, value) in kept.items()}
         changed = [name for name, (_, value) in kept.items() if settled(value) is not value]
+        spelled = compact_json(kept, checked=True) if kept else None
     except (RmlError, ValueError, TypeError, AttributeError):
         _note(checked, "personal", "what is kept beside it cannot be read")
         return
@@ -90,6 +91,8 @@ def _check_personal(checked: Checked, entry: Entry, personal: bytes | None) -> N
     for name in changed:
         detail = f"the value of {name!a:.80} is not as it was written: a whole number has a point"
         _note(checked, "personal", detail)
+    if not checked.problems and spelled != personal:
+        _note(checked, "personal", "what is kept beside it is not as it was written")
     checked.missing = [name for name in entry.commitments if name not in digests]
 
 

@@ -355,7 +355,7 @@ def _read_kept(data: bytes) -> Commitments | None:
             fields.append(f"{name_json}:[{salt_json},{value_json}]")
     except _DOUBTFUL:
         return None
-    return digests if f"{{{','.join(fields)}}}" == text else None
+    return digests if fields and f"{{{','.join(fields)}}}" == text else None
 
 
 def _end_with(commitments: Commitments) -> bytes:

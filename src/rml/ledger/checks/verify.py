@@ -28,6 +28,7 @@ from rml.ledger.checks.sieve import Sieve, Sifted
 from rml.ledger.checks.verification import Level, Problem, Verification
 from rml.ledger.entry import Entry, leaf_hash
 from rml.ledger.erasures.losses import Loss, Losses
+from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.leases import Leases
 from rml.ledger.proofs.checkpoint import Checkpoint
 from rml.ledger.store import Head, Step, Store, Survey
@@ -151,7 +152,10 @@ class _Verifying:
         if self._since.size > self._size:
             self._add(rolled_back(self._since, self._size))
             return
-        edge = _stored_edge(self._store, self._since.size)
+        try:
+            edge = _stored_edge(self._store, self._since.size)
+        except LedgerCorruptError:
+            return  # what is damaged is named when everything is looked at
         if edge.root() == self._since.root:
             self._frontier = edge
             self._start = self._next = self._since.size
