@@ -354,7 +354,8 @@ def test_stopping_asks_about_nothing_more(ledger: rml.Ledger) -> None:
         told.append(reconciliation.effect.key)
         reconciler.stop()
 
-    reconciler = rml.Reconciler(every=3600, told=stop).start()
+    reconciler = rml.Reconciler(every=3600, told=stop)  # named before its thread asks for it
+    reconciler.start()
     assert reconciler._thread is not None
     reconciler._thread.join(SECONDS)
 

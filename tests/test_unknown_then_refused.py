@@ -6,6 +6,7 @@ import pytest
 from protected import Charges, doubtful, kinds, the_effect
 
 import rml
+from rml.testing.faults import failing
 
 DAY = 24 * 3600
 
@@ -101,3 +102,13 @@ def test_what_waits_for_a_retry_is_found_and_not_accused(ledger: rml.Ledger) -> 
     charges()
     assert [] == ledger.write(lambda draft: draft.leases())
     assert () == ledger.verify().problems
+
+
+def test_a_round_that_finds_nothing_writes_nothing(ledger: rml.Ledger) -> None:
+    """A reconciler that asks every few seconds takes no writer's turn."""
+    after_unknown("charged")
+
+    with failing(ledger, {}) as store:
+        assert [] == rml.reconcile()
+
+    assert "write" not in store.calls

@@ -186,9 +186,8 @@ class Questions:
         wanted = [self.operation] if self.operation is not None else list(_operations)
         declared = {name: _operations[name] for name in wanted if name in _operations}
         declared = {name: one for name, one in declared.items() if one.provider_idempotent}
-        leases = ledger.write(lambda draft: draft.leases()) if declared else []
-        for lease in leases:
-            effect = ledger.look(lease.effect)
+        for effect_id in ledger.unended() if declared else ():
+            effect = ledger.look(effect_id)
             definition = None if effect is None else declared.get(effect.operation)
             if effect is None or definition is None:
                 continue

@@ -214,8 +214,7 @@ def _typed(definition: Definition, name: str, value: Any) -> Any:
 
 def _unfinished(history: Ledger, operation: str | None) -> list[Saga]:
     """Return the sagas that have not ended."""
-    leases = history.write(lambda draft: draft.leases())  # what has not ended has a lease
-    ids = [lease.effect for lease in leases if lease.effect.startswith(PREFIX)]
+    ids = [each for each in history.unended() if each.startswith(PREFIX)]
     found = (fold_saga(list(history.entries(effect=saga_id))) for saga_id in ids)
     return [s for s in found if s is not None and operation in (None, s.operation)]
 

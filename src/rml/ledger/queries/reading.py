@@ -34,6 +34,10 @@ class LedgerReading(LedgerAnswers):
         """Return the kind of an effect's newest entry and what is kept beside it, unread."""
         return self._store.last(effect_id)
 
+    def unended(self) -> list[str]:
+        """Return the ids of the effects, and of the sagas, that have not ended."""
+        return [lease.effect for lease in self._store.leases()]
+
     def in_doubt(self) -> Rows[Effect]:
         """Return the effects of which nobody knows whether they happened, the oldest first.
 
@@ -41,7 +45,7 @@ class LedgerReading(LedgerAnswers):
         """
 
         def ask() -> Iterator[Effect]:
-            effects = (self.look(lease.effect) for lease in self._store.leases())
+            effects = map(self.look, self.unended())
             return oldest_first([effect for effect in effects if effect is not None])
 
         return Rows(ask, Effect.to_dict, types=EFFECT_TYPES)
