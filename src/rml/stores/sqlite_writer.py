@@ -21,10 +21,10 @@ from rml.stores.sqlite_file import busy, is_busy
 from rml.stores.sqlite_rows import SqliteTransaction
 from rml.stores.turns import FileTurns, NoTurns
 
-# SQLite folds the log into the file when a commit leaves it this long: 4 MB, or some 250 commits.
-# From then on the log is written over, and a flush that makes no file larger takes a third less on
-# ext4. Folding it in costs some 5 µs a commit; four times as long a log would cost 3.
-LOG_PAGES: Final = 1_000
+# SQLite folds the log into the file when a commit leaves it this long: 16 MB, or some thousand
+# commits. A quarter of it would spare a new log most of its growth, but folding comes four times as
+# often, and of eight busy processes the unluckiest then waits three times as long for its turn.
+LOG_PAGES: Final = 4_000
 # The write-ahead log is emptied when its file has grown beyond this: readers, one after the other,
 # or one commit of this size can keep SQLite from beginning it anew.
 LOG_BYTES_MAX: Final = 64 << 20
