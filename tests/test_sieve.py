@@ -288,6 +288,50 @@ def test_a_header_that_is_wrong_or_hard_to_tell_is_held_back(header: dict[str, s
     assert 1 in sifted(rows, sieve).held
 
 
+def test_a_row_whose_id_is_of_another_time_is_held_back() -> None:
+    """Ids and times are compared commit by commit: each has the beginning of its own time."""
+    times = ["2026-11-20T19:00:00.000000Z"] * 2 + ["2026-11-20T19:00:00.001000Z"] * 2
+    begins = ["01a1fa54-6f80", "01a1fa54-6f81", "01a1fa54-6f80", "01a1fa54-6f81"]
+    rows = [
+        row(index, id=f"{begin}-7000-8000-00000000000{index}", at=time, recorded_at=time)
+        for index, (begin, time) in enumerate(zip(begins, times, strict=True))
+    ]
+
+    assert {1, 2} <= sifted(rows).held
+    assert Sifted() == sifted([rows[0], rows[3]])
+
+
+def test_a_text_that_looks_like_the_end_of_a_header_passes() -> None:
+    """Where a header ends is told by its columns, not by what a text looks like."""
+    assert Sifted() == sifted([row(0), row(1, actor="},{}]"), row(2, service="},{")])
+
+
+OPTIONAL = ("actor", "attempt", "key", "service", "traceparent")
+SAID = st.fixed_dictionaries({}, optional={name: st.sampled_from("abc") for name in OPTIONAL})
+
+
+@given(st.lists(SAID, min_size=1, max_size=6), st.data())
+def test_columns_that_say_something_else_are_held_back(
+    said: list[dict[str, str]], data: st.DataObject
+) -> None:
+    """One column of one row, whatever the rows have in common; the others pass."""
+    values = {"a": 1, "b": 2, "c": 13}
+    headers = [
+        {name: values[it] if name == "attempt" else it for name, it in one.items()} for one in said
+    ]
+    rows = [row(index, **one) for index, one in enumerate(headers)]
+    place = data.draw(st.integers(0, len(rows) - 1))
+    name = data.draw(st.sampled_from(OPTIONAL))
+    other: Any = data.draw(st.sampled_from([None, 7 if name == "attempt" else "x"]))
+    columns = dict(zip(COLUMNS, rows[place].columns, strict=True))
+    held = {place} if columns[name] != other else set()
+    forged = tuple((columns | {name: other}).values())
+
+    assert Sifted() == sifted(rows)
+    rows[place] = Row(place, rows[place].data, rows[place].leaf, None, forged)
+    assert Sifted(held) == sifted(rows)
+
+
 def test_other_bytes_than_were_hashed_are_held_back() -> None:
     """They are compared with the stored hashes one by one."""
     rows = [row(0), row(1), row(2)]

@@ -6,15 +6,14 @@ JSON would escape a letter is not looked at here: its row stands out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rml.codec import compact_json
 from rml.ledger.entry import COLUMNS, FORMAT
 
 # Every header ends with the text of its world; then the facts begin.
-HEADER_END: Final = b'"},{'
+_END: Final = b'"},{'
 # What stands before a field's value and after it, in the order of RFC 8785.
 _MARKS: Final = {
     name: (f'"{name}":'.encode(), b",") if name == "attempt" else (f'"{name}":"'.encode(), b'",')
@@ -25,20 +24,29 @@ _OPTIONAL: Final = COLUMNS[5:]
 _ESCAPED: Final = bytes({*range(0x20), *b'"\\'} - {*b"\n"})
 
 
-def unlike_columns(
-    origin: str, headers: Sequence[bytes], columns: Mapping[str, bytes]
-) -> Iterator[int]:
-    """Yield the places of rows that may begin otherwise than their columns say.
+def behind_headers(
+    origin: str, data: Sequence[bytes], columns: Mapping[str, bytes]
+) -> tuple[list[bytes], set[int]]:
+    """Return what follows the headers of rows, and which rows may begin not as their columns say.
 
     Args:
         origin: the ledger's.
-        headers: what each row's bytes begin with, without :data:`HEADER_END`.
+        data: the rows' bytes, at least one row's.
         columns: as a survey has them, each with one line for each row.
     """
-    expected = _headers(origin, columns, len(headers))
-    if b"\n".join(headers) != expected:
-        pairs = enumerate(zip(headers, expected.split(b"\n"), strict=True))
-        yield from (place for place, (found, due) in pairs if found != due)
+    headers = _headers(origin, columns, len(data))
+    tails = list(map(bytes.removeprefix, data, headers))
+    unlike = set(_escaped(columns))
+    if sum(map(len, data)) != sum(map(len, headers)) + sum(map(len, tails)):
+        for place, tail in enumerate(tails):
+            if len(tail) == len(data[place]):
+                unlike.add(place)
+                tails[place] = tail.partition(_END)[2]
+    return tails, unlike
+
+
+def _escaped(columns: Mapping[str, bytes]) -> Iterator[int]:
+    """Yield the places of rows with a text in which JSON would escape a letter."""
     for name in _OPTIONAL:
         text = columns.get(name, b"")
         if _is_escaped(text):
@@ -50,9 +58,10 @@ def _is_escaped(text: bytes) -> bool:
     return text.translate(None, _ESCAPED) != text
 
 
-def _headers(origin: str, columns: Mapping[str, bytes], count: int) -> bytes:
-    """Return the headers, one a line; what all of them have alike is put together once."""
-    pieces: list[Iterable[bytes]] = []
+def _headers(origin: str, columns: Mapping[str, bytes], count: int) -> list[bytes]:
+    """Return the headers; what all of them have alike is put together once."""
+    pieces: list[bytes] = []  # of one header, with gaps for what each has of its own
+    values: list[list[bytes]] = []
     alike = f'["{FORMAT}",{{'.encode()
     for name, (begin, end) in _MARKS.items():
         if name == "origin":
@@ -60,15 +69,27 @@ def _headers(origin: str, columns: Mapping[str, bytes], count: int) -> bytes:
         if name not in columns:
             continue
         text = columns[name]
-        first = text.partition(b"\n")[0]
-        if text + b"\n" == (first + b"\n") * count:
-            alike += begin + first + end if first else b""
-        elif first and b"\n\n" not in text and not text.endswith(b"\n"):
-            pieces += repeat(alike + begin, count), text.split(b"\n")
-            alike = end
-        else:
-            values = [begin + value + end if value else b"" for value in text.split(b"\n")]
-            pieces += repeat(alike, count), values
+        value = common(text, count)
+        if value is not None:
+            alike += begin + value + end if value else b""
+            continue
+        lines = text.split(b"\n")
+        if b"" in lines:
+            values.append([begin + line + end if line else b"" for line in lines])
+            pieces += alike, b""
             alike = b""
-    last = repeat(alike[: -len(_MARKS["world"][1])] + b"\n", count)
-    return b"".join(chain.from_iterable(zip(*pieces, last, strict=True)))[:-1]
+        else:
+            values.append(lines)
+            pieces += alike + begin, b""
+            alike = end
+    pieces.append(alike[: -len(_MARKS["world"][1])] + _END + b"\n")
+    page = pieces * count
+    for place, lines in enumerate(values):
+        page[2 * place + 1 :: len(pieces)] = lines
+    return b"".join(page).split(b"\n")[:-1]
+
+
+def common(text: bytes, count: int) -> bytes | None:
+    """Return the value that stands in each of so many lines; ``None`` if there are several."""
+    first = text.partition(b"\n")[0]
+    return first if text + b"\n" == (first + b"\n") * count else None

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from struct import Struct
+from itertools import groupby
 from typing import Final, NoReturn
 
 import attrs
@@ -33,7 +33,7 @@ import attrs
 from rml.clock import epoch_micros, parse_utc, utc_text
 from rml.codec import canonical_json, compact_json
 from rml.error import InvalidInputError, RmlError
-from rml.ledger.checks.headers import HEADER_END, unlike_columns
+from rml.ledger.checks.headers import behind_headers, common
 from rml.ledger.entry import ENTRY_BYTES_MAX, check_kind, commit, commit_json
 from rml.ledger.store import Survey
 from rml.ledger.tree import HASH_BYTES
@@ -47,10 +47,9 @@ _BRACKETS_MAX: Final = 48
 _ID: Final = b"xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx\n"
 _ID_VARIANT: Final = 19
 _MOMENT: Final = b"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\n"
+# Where a time's seconds end, and its milliseconds.
 _SECOND: Final = 19
-# Each id and each time up to its milliseconds.
-_BEGINNING: Final = Struct("13s24x")
-_MOMENT_MILLIS: Final = Struct("23s5x")
+_MILLIS: Final = 23
 _DIGITS: Final = b"0123456789"
 _HEX_DIGITS: Final = b"0123456789abcdef"
 _MILLIS_MASK: Final = 2**48 - 1
@@ -101,26 +100,25 @@ class Sieve:
         if not self._has_forms(survey):
             return Sifted(set(range(len(survey.data))))
         sifted = Sifted(set(_unlike_others(survey, leaves)))
-        parts = [one.partition(HEADER_END) for one in survey.data]
-        headers = [header for header, _, _ in parts]
-        sifted.held.update(unlike_columns(self._origin, headers, survey.columns))
-        self._look_behind_headers([tail for _, _, tail in parts], personal, sifted)
+        tails, unlike = behind_headers(self._origin, survey.data, survey.columns)
+        sifted.held.update(unlike)
+        self._look_behind_headers(tails, personal, sifted)
         return sifted
 
     # Headers -------------------------------------------------------------------------------------
 
     def _has_forms(self, survey: Survey) -> bool:
         """Say whether the texts of all headers are of their forms, and none is missing."""
-        columns, ends = survey.columns, len(survey.data) - 1
+        columns, count = survey.columns, len(survey.data)
         ids, at, recorded = columns["id"], columns["at"], columns["recorded_at"]
         return (
-            all(text.count(b"\n") == ends for text in columns.values())
-            and _WORLDS.issuperset(columns["world"].split(b"\n"))
-            and all(map(_is_kind, set(columns["kind"].split(b"\n"))))
+            all(_has_lines(text, count) for text in columns.values())
+            and _WORLDS.issuperset(_values(columns["world"], count))
+            and all(map(_is_kind, _values(columns["kind"], count)))
             and _are_like(_ID, _HEX_DIGITS, ids)
             and not ids[_ID_VARIANT :: len(_ID)].translate(None, b"89ab")
             and _are_like(_MOMENT, _DIGITS, recorded)
-            and all(map(self._is_stamp, _stamps(ids, recorded)))
+            and self._are_stamps(ids, recorded)
             and (at == recorded or self._are_times(at))
         )
 
@@ -129,13 +127,24 @@ class Sieve:
         seconds = {one[:_SECOND] for one in texts.split(b"\n")}
         return _are_like(_MOMENT, _DIGITS, texts) and all(map(self._is_second, seconds))
 
-    def _is_stamp(self, stamp: tuple[tuple[bytes], tuple[bytes]]) -> bool:
-        """Say whether an id's milliseconds are those of a time, and that is written as it must."""
-        (beginning,), (moment,) = stamp
-        if not self._is_second(moment[:_SECOND]):
-            return False
-        millis = self._millis[moment[:_SECOND]] + int(moment[_SECOND + 1 :])
-        return int(beginning[:8] + beginning[9:], 16) == millis & _MILLIS_MASK
+    def _are_stamps(self, ids: bytes, recorded: bytes) -> bool:
+        """Say whether ids begin with the milliseconds of times, which are written as they must.
+
+        What was committed together has one time, so runs of it are looked at. The beginning of an
+        id has the form of no other part of it: it is found in each id once, or not at all.
+        """
+        start = 0
+        for moment, run in groupby(recorded.split(b"\n")):
+            second = moment[:_SECOND]
+            if not (second in self._millis or self._is_second(second)):
+                return False
+            millis = self._millis[second] + int(moment[_SECOND + 1 : _MILLIS]) & _MILLIS_MASK
+            count = len(list(run))
+            stop = start + count * len(_ID)
+            if ids.count(b"%08x-%04x" % divmod(millis, 1 << 16), start, stop) != count:
+                return False
+            start = stop
+        return True
 
     def _is_second(self, second: bytes) -> bool:
         """Say whether a time without its fraction is written as it must; remember when it is."""
@@ -207,6 +216,16 @@ def _is_shape(text: bytes) -> bool:
     return not _NO_SHAPE.search(text) and not _has_long_number(text)
 
 
+def _has_lines(text: bytes, count: int) -> bool:
+    return common(text, count) is not None or text.count(b"\n") == count - 1
+
+
+def _values(text: bytes, count: int) -> set[bytes]:
+    """Return what stands in the lines of a column."""
+    value = common(text, count)
+    return set(text.split(b"\n")) if value is None else {value}
+
+
 def _is_kind(kind: bytes) -> bool:
     try:
         return bool(check_kind(kind.decode()))
@@ -227,12 +246,6 @@ def _are_like(pattern: bytes, alphabet: bytes, texts: bytes) -> bool:
         for place in range(len(pattern))
         if pattern[place : place + 1] != b"x"
     )
-
-
-def _stamps(ids: bytes, recorded: bytes) -> set[tuple[tuple[bytes], tuple[bytes]]]:
-    """Return each pair of an id's beginning and the time of recording, both to the millisecond."""
-    beginnings = _BEGINNING.iter_unpack(ids + b"\n")
-    return set(zip(beginnings, _MOMENT_MILLIS.iter_unpack(recorded + b"\n"), strict=True))
 
 
 def _unlike_others(survey: Survey, leaves: Sequence[bytes]) -> Iterator[int]:

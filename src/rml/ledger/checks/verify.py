@@ -16,6 +16,7 @@ surely fine, and the others are looked at one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 from rml.clock import utc_text
@@ -26,7 +27,7 @@ from rml.ledger.checks.check import Checked, check_row
 from rml.ledger.checks.clocks import Clocks
 from rml.ledger.checks.sieve import Sieve, Sifted
 from rml.ledger.checks.verification import Level, Problem, Verification
-from rml.ledger.entry import Entry, leaf_hash
+from rml.ledger.entry import Entry
 from rml.ledger.erasures.losses import Loss, Losses
 from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.leases import Leases
@@ -200,7 +201,8 @@ class _Verifying:
         """Look at the entries from one index to another; return whether there were any."""
         data = survey.data
         if len(data) == stop - start:
-            leaves = list(map(leaf_hash, data))
+            # As `leaf_hash`, whose call costs half as much as what it does.
+            leaves = [sha256(b"\x00" + one).digest() for one in data]
             self._expect(start)
             self._next = stop
             personal = {index - start: kept for index, kept in survey.personal.items()}
