@@ -14,6 +14,7 @@ are printed for scale only; they are this machine's. Progress goes to the standa
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import itertools
 import math
 import subprocess
@@ -44,13 +45,18 @@ from peer_effects import KINDS, Protected, charged
 from peers import present, promises
 
 import rml
+from rml import threads
 
 COMMAND: Final = "python benchmarks/effects.py"
 
 
-THOROUGH: Final = Effort((10_000, 100_000, 1_000_000), 30, times=40, seconds=2.0, patience=120.0)
+# The last size is one that nobody reaches in the time; it is measured as far as it comes.
+SIZES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
+THOROUGH: Final = Effort(SIZES, 30, times=40, seconds=2.0, patience=210.0)
 QUICK: Final = Effort((1_000, 10_000), 5, times=20, seconds=0.3, patience=20.0)
 PEER_ROUNDS: Final = 5
+# What takes longer than this many seconds is stuck; where, every thread's traceback says then.
+STUCK_SECONDS: Final = 900.0
 
 
 Calls: TypeAlias = Callable[[Sequence[str]], object]
@@ -88,12 +94,13 @@ def beside(floor: Caller, ours: Caller, *, rounds: int, times: int) -> tuple[Bes
     first, replay = [], []
     for turn in range(WARM_UP + rounds):
         new = [f"pay-{turn}-{i}" for i in range(times)]
-        first.append((_each(floor.first, new), _each(ours.first, new)))
-        replay.append((_each(floor.again, new * 5), _each(ours.again, new * 5)))
+        first.append((each_takes(floor.first, new), each_takes(ours.first, new)))
+        replay.append((each_takes(floor.again, new * 5), each_takes(ours.again, new * 5)))
     return Beside.of(first[WARM_UP:]), Beside.of(replay[WARM_UP:])
 
 
-def _each(calls: Calls, names: Sequence[str]) -> float:
+def each_takes(calls: Calls, names: Sequence[str]) -> float:
+    """Return how long one of some calls takes, in microseconds."""
     return microseconds(lambda: calls(names), 1) / len(names)
 
 
@@ -111,7 +118,7 @@ def one_caller(folder: Path, effort: Effort) -> Iterator[Line]:
 
 
 def async_caller(folder: Path, effort: Effort) -> Iterator[Line]:
-    """Measure `async def` beside `def`, one caller each."""
+    """Measure `async def` beside `def`, one caller each, and the way to a thread and back."""
     say("async def beside def ...")
     with rml.Ledger(folder / "async.db", service="bench") as ledger, asyncio.Runner() as runner:
 
@@ -123,12 +130,19 @@ def async_caller(folder: Path, effort: Effort) -> Iterator[Line]:
             for name in names:
                 await charge(name, 1999, "EUR")
 
+        async def go_and_return(names: Sequence[str]) -> None:
+            for _ in names:
+                await threads.outcome(threads.begin(int))
+
         plain = Caller.of(each(protected(ledger)))
         ours = Caller.of(lambda names: runner.run(run(names)))
+        way = Caller(plain.first, lambda names: runner.run(go_and_return(names)))
         first, replay = beside(plain, ours, rounds=effort.rounds, times=effort.times)
+        _, hop = beside(plain, way, rounds=effort.rounds, times=effort.times)
     for name, figure in (("first call", first), ("replay", replay)):
         detail = figure.times
         yield Line(f"{name}, async", figure.ratio, at_most=1.3, beside="sync", detail=detail)
+    yield Line("to a thread and back", hop.ratio, beside="a replay, sync", detail=hop.times)
 
 
 def beside_peers(folder: Path, effort: Effort) -> Iterator[Line]:
@@ -174,7 +188,10 @@ def main() -> None:
     effort = QUICK if options.quick else THOROUGH
     sizes, patience = effort.sizes, effort.patience
     if options.grow:
-        sizes, patience = tuple(sorted({*sizes, options.entries})), math.inf
+        smaller = {size for size in sizes if size < options.entries}
+        sizes, patience = (*sorted(smaller), options.entries), math.inf
+    else:
+        faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         taken_on = machine(folder)

@@ -64,7 +64,7 @@ class Effort:
         rounds: how often floor and library take turns.
         times: how often each is called in a round.
         seconds: for how long several writers write.
-        patience: seconds to fill a ledger with keys, from one size to the next.
+        patience: seconds to fill a ledger with keys, in all.
     """
 
     sizes: tuple[int, ...]
@@ -85,7 +85,7 @@ def table(rows: Iterable[tuple[str, ...]], headings: tuple[str, ...] = HEADINGS)
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
 
 
-def arguments(description: str, command: str) -> argparse.ArgumentParser:
+def basic_arguments(description: str, command: str) -> argparse.ArgumentParser:
     """Return the options that every benchmark has."""
 
     def page(text: str) -> Path:
@@ -96,10 +96,16 @@ def arguments(description: str, command: str) -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=form)
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
+    parser.add_argument("--page", type=page, help="where the figures are put, between their marks")
+    return parser
+
+
+def arguments(description: str, command: str) -> argparse.ArgumentParser:
+    """Return the options of a benchmark whose files grow in a folder."""
+    parser = basic_arguments(description, command)
     parser.add_argument("--grow", action="store_true", help="go on to --entries; for a long time")
     parser.add_argument("--entries", type=number, default=10_000_000, help="such as 1e7, or 3e6")
     parser.add_argument("--folder", type=Path, help="where the files are put; its disk is measured")
-    parser.add_argument("--page", type=page, help="where the figures are put, between their marks")
     return parser
 
 

@@ -79,7 +79,23 @@ def test_a_page_without_a_place_is_refused_before_anything_is_measured(
     assert "has no place for the figures" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["python benchmarks/ledger.py", "python benchmarks/effects.py"])
+def test_a_ledger_is_filled_with_keys_as_far_as_the_time_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A slow disk shortens the last table, and does not lengthen the run."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    keys = importlib.import_module("keys")
+
+    sizes = keys.grow(tmp_path, (5, 10, 20), rounds=1, times=1, patience=0.0)
+
+    calls_while_measuring = 3
+    assert [5, 5 + calls_while_measuring] == [size.keys for size in sizes]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [f"python benchmarks/{name}.py" for name in ("ledger", "effects", "postgres")],
+)
 def test_the_page_has_a_place_for_each_command(measure: ModuleType, command: str) -> None:
     """The figures in the documentation can be taken again by one command."""
     assert measure.has_place(ROOT / "docs" / "explanation" / "performance.md", command)
