@@ -1,19 +1,25 @@
 """What every test may rely on: no settings of the developer's own, no stopwatch."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from protected import START
 
 import rml
 
-# A busy machine is slow at times, so a deadline per example finds nothing but noise. In CI the
-# examples are the same on every run: a red run can be repeated.
-settings.register_profile("rml", deadline=None, derandomize="CI" in os.environ)
+# A busy machine is slow at times, so a deadline per example, and one for making them, finds nothing
+# but noise. In CI the examples are the same on every run: a red run can be repeated.
+settings.register_profile(
+    "rml",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("rml")
 
 
@@ -21,6 +27,15 @@ settings.load_profile("rml")
 VECTORS = Path(
     os.environ.get("RML_VECTORS") or Path(__file__).parents[2].joinpath("shared", "vectors")
 )
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, also where a shell had the run ignore it as work in the background.
+
+    What the tests start inherits that, and some of it is to be interrupted.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -238,7 +238,7 @@ def test_a_witness_that_drips_is_waited_for_once(places: Places, head: bytes, dr
         with pytest.raises(AnchorError, match="timed out"):
             anchor.keep(ledger.checkpoint(), ledger.prove_consistency)
 
-    assert 5 > time.monotonic() - begun
+    assert 60 > time.monotonic() - begun
 
 
 def test_a_host_that_can_have_no_name_is_refused() -> None:

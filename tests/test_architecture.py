@@ -24,7 +24,8 @@ ORDER = """
     codec context effect.replays ledger.checks.clocks
     threads verdict problem slo.* incident.command.workdays ledger.queries.frames
     ledger.errors ledger.queries.rows ledger.tree ledger.checks.verification effect.errors
-    effect.values
+    awaiting
+    effect.values effect.spelling
     incident.pages.casefile_form incident.pages.casefile_yaml incident.severity
     incident.signals.hook
     incident.signals.marks incident.kinds incident.evidence.happening
@@ -36,13 +37,14 @@ ORDER = """
     incident.command.role incident.levers.lever incident.evidence.log_source
     incident.evidence.joining
     ledger.store ledger.content ledger.proofs.checkpoint ledger.checks.headers
-    incident.closing incident.lines incident.filing
+    incident.closing incident.lines incident.filing incident.pages.markup
     incident.signals.stamp
     incident.evidence.otlp_source
     ledger.proofs.cosignature incident.projection
     ledger.checks.check ledger.checks.sieve
     ledger.proofs.proof ledger.queries.cursor ledger.exports.disclosure effect.state
     incident.command.postmortem incident.levers.stop incident.lesson incident.child
+    incident.levers.stopped
     incident.levers.containment
     incident.gate
     incident.pages.standing ledger.anchors.kept ledger.anchors.anchor
@@ -53,6 +55,8 @@ ORDER = """
     ledger.draft ledger.queries.follow ledger.proofs.notary ledger.checks.verify
     ledger.checks.assurance incident.step
     incident.command.leading incident.remark incident.lifecycle incident.command.policy
+    incident.pages.containment_part incident.pages.history_part incident.pages.people_part
+    incident.pages.timeline_part
     incident.pages.page
     ledger.argument ledger.queries.upcast ledger.exports.backup ledger.exports.copying
     ledger.exports.tiles_export
@@ -76,6 +80,7 @@ ORDER = """
     incident.evidence.ledger_source incident.trail
     config effect.definition effect.heartbeat effect.saga_records incident.levers.lever_watch
     incident.signals.telling incident.reading incident.levers.levers effect.retry effect.guard
+    incident.private
     incident.evidence.evidence incident.evidence.answers
     effect.saga_body effect.reconcile incident.signals.escalation incident.case
     effect.call
@@ -85,15 +90,15 @@ ORDER = """
     effect.saga
     incident effect runbook.* outbox.*
     export.*
-    stores.turns stores.commits stores.conditions
+    stores.turns stores.commits stores.conditions stores.paging
     stores.sqlite_file stores.sqlite_rows
     stores.sqlite_backup stores.sqlite_enlisted stores.sqlite_readers ledger.anchors.file_anchor
     stores.postgres_place stores.postgres_surveys
-    stores.postgres_line
+    stores.postgres_line stores.postgres_connection
     stores.sqlite_writer stores.postgres_rows stores.postgres_schema
-    stores.sqlite_reading stores.postgres_listening stores.postgres_findings
+    stores.sqlite_reading stores.postgres_listening stores.postgres_findings stores.postgres_lines
     stores.postgres_sealing stores.postgres_standing
-    stores.postgres_enlisted
+    stores.postgres_enlisted stores.postgres_stream
     stores.sqlite_verifying stores.postgres_writing stores.postgres_reading
     stores.memory stores.sqlite stores.postgres
     stores

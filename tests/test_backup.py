@@ -194,6 +194,93 @@ def test_a_ledger_is_not_its_own_backup(shop: Ledger, tmp_path: Path) -> None:
     assert 700 == shop.size
 
 
+def test_a_ledger_is_not_its_own_backup_under_another_name(
+    shop: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hard link, a link to a link, a way round, a relative path: it is the same file."""
+    (tmp_path / "hard.db").hardlink_to(tmp_path / "shop.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "hard.db")
+    (tmp_path / "room").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("hard.db", "link.db", "room/../shop.db", "./shop.db"):
+        with pytest.raises(rml.FileNotWrittenError, match="is the ledger itself"):
+            shop.backup(name, overwrite=True)
+
+    assert (700, True) == (shop.size, shop.verify().ok)
+
+
+def not_replaced(ledger: Ledger, path: Path) -> str:
+    """Return the words in which a backup refuses to replace a file, which keeps its bytes."""
+    before, around = path.read_bytes(), names(path.parent)
+    with pytest.raises(rml.FileNotWrittenError) as caught:
+        ledger.backup(path, overwrite=True)
+    assert (before, around) == (path.read_bytes(), names(path.parent))
+    return caught.value.message
+
+
+def test_only_a_backup_is_overwritten(shop: Ledger, kept: Path) -> None:
+    """A slip of the keyboard replaces no letter, no empty file and no application's database."""
+    (kept / "letter.txt").write_text("Dear auditor", encoding="utf-8")
+    (kept / "empty.db").touch()
+    application = sqlite3.connect(kept / "app.db")
+    application.execute("CREATE TABLE customers (name TEXT)")
+    application.close()
+
+    for name, why in (
+        ("letter.txt", "no SQLite database"),
+        ("empty.db", "is empty"),
+        ("app.db", "no rml ledger"),
+    ):
+        said = not_replaced(shop, kept / name)
+        assert "is no backup of this ledger" in said
+        assert why in said
+
+
+def test_another_ledger_is_not_overwritten(shop: Ledger, kept: Path) -> None:
+    """Nor its backup: nobody could tell from the name whose history is gone."""
+    with rml.Ledger(kept / "other.db", origin="shop.example/stock") as other:
+        grow(other, 3)
+
+    assert "'shop.example/stock', not 'shop.example/payments'" in not_replaced(
+        shop, kept / "other.db"
+    )
+
+
+def test_a_copy_that_knows_more_is_not_overwritten(shop: Ledger, kept: Path) -> None:
+    """A ledger that was set back must not take the place of what it has lost."""
+    shop.backup(kept / "ahead.db")
+    with rml.Ledger(kept / "ahead.db") as ahead:
+        grow(ahead, 1)
+
+    assert "it has 701 entries, and the ledger has 700" in not_replaced(shop, kept / "ahead.db")
+
+
+def test_a_copy_with_another_history_is_not_overwritten(shop: Ledger, kept: Path) -> None:
+    """It is evidence: of one of the two."""
+    shop.backup(kept / "fork.db")
+    with rml.Ledger(kept / "fork.db") as fork:
+        grow(fork, 1)
+    grow(shop, 2)
+
+    assert "its 701 entries are not the first of the ledger's" in not_replaced(
+        shop, kept / "fork.db"
+    )
+
+
+def test_what_came_while_the_copy_was_made(shop: Ledger, kept: Path) -> None:
+    """The name is looked at again right before it is given."""
+    came = kept / "copy.db"
+
+    def progress(*_: object) -> None:
+        came.write_text("somebody's", encoding="utf-8")
+
+    with pytest.raises(rml.FileNotWrittenError, match="is no backup of this ledger"):
+        shop.backup(came, overwrite=True, progress=progress)
+
+    assert ["copy.db"] == names(kept)
+    assert "somebody's" == came.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("ending", ["-wal", "-journal", "-shm"])
 def test_a_log_that_would_be_read_with_the_backup(shop: Ledger, kept: Path, ending: str) -> None:
     """SQLite takes a log that lies there for the new file's own, and plays it in."""

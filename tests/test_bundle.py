@@ -162,6 +162,8 @@ def test_a_bundle_is_signed_and_has_a_limit(shop: Ledger, monkeypatch: pytest.Mo
         receipt = unsigned.append("shop.note", world="RML1")
         with pytest.raises(rml.InvalidInputError, match="open it with signer="):
             rml.Bundle.of(unsigned, receipt.id)
+    with pytest.raises(rml.InvalidInputError, match=r"must be an rml\.Ledger, not str"):
+        rml.Bundle.of("shop.db", INCIDENT)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bundle_module, "ENTRIES_MAX", 2)
     with pytest.raises(rml.LimitError, match="export tiles"):

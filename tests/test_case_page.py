@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import rml
 from rml.incident.pages import page as page_module
+from rml.incident.pages import timeline_part
 
 VOID = {"meta", "br"}
 HOSTILE = "</title><script>alert('\"&')"
@@ -161,7 +162,7 @@ def test_a_long_timeline_is_folded(
     events: int, parts: list[bool], ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first and its last part are open, and nothing is left out."""
-    monkeypatch.setattr(page_module, "PART_EVENTS", 5)
+    monkeypatch.setattr(timeline_part, "PART_EVENTS", 5)
     incident = rml.suspect("many tickets", ledger=ledger)
     case = rml.Casebook(ledger)[incident.id]
     for number in range(1, events):
@@ -189,3 +190,34 @@ def test_what_is_folded_on_a_screen_is_printed() -> None:
         "details::details-content { content-visibility: visible; }"
         in (style.partition("@media print")[2])
     )
+
+
+def test_what_was_stopped_stands_on_the_page(
+    ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock
+) -> None:
+    """Each lever with who pulled it, for whom, and how long it was quiet; no name is an element."""
+    tenant = "<b>shop-7</b>"
+    rml.Levers(ledger).pull(
+        "payment.charge", tenant=tenant, by=HOSTILE, reason="x", incident=case.id, force=True
+    )
+    clock.advance(330)
+
+    told = Page(case.to_html())
+
+    shown = told.sections["Containment"]
+    assert "payment.charge" in shown
+    assert f"only tenant {tenant}" in shown
+    assert f"tenant_block by {HOSTILE}" in shown
+    assert "quiet for 5 min 30 s" in shown
+    assert "script" not in {tag for tag, _ in told.elements}
+
+
+def test_many_things_that_lack_the_same_are_one_line(ledger: rml.Ledger, case: rml.Case) -> None:
+    """Forty-one ids do not push the rest off the screen; each is still there."""
+    harmed = [ledger.append("payment.charge", world="RML3").id for _ in range(41)]
+    case.understand("41 charges", by="ada", harmed=harmed)
+
+    missing = Page(case.to_html()).sections["Still missing"]
+
+    assert "41: each has no correction that names it: correct it" in missing
+    assert all(one in missing for one in harmed)

@@ -88,3 +88,17 @@ def test_pages_are_counted_by_person_and_hour(book: Casebook, case: Case) -> Non
     over = book.metrics()
     assert wanted == (over.pages, over.pages_off_hours)
     assert wanted == tuple(over.to_dict()[name] for name in ("pages", "pages_off_hours"))
+
+
+def test_a_missing_runbook_has_to_be_there_before_it_is_confirmed(ledger: rml.Ledger) -> None:
+    """The gate looks for it; somebody's word that it exists is not enough."""
+    book = rml.Casebook(ledger)
+    case = book[rml.escalate("charged twice", ledger=ledger).id]
+    case.triage("lost_answers", by="ann")
+
+    with pytest.raises(rml.StepRefusedError, match="no runbook is registered for lost_answers"):
+        case.confirm("stand_down", by="ann", evidence="looked")
+    case.confirm("people_checked_on", by="ann", evidence="asked")
+    case.confirm("runbook_exists", by="ann", evidence="x", override="it never happens again")
+    book.runbook("lost_answers", "runbooks/lost.md", pull=["flag_off"], by="ann")
+    case.confirm("stand_down", by="ann", evidence="looked")

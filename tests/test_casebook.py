@@ -759,6 +759,9 @@ def test_cases_are_found_by_status(ledger: rml.Ledger) -> None:
     assert [] == list(book.cases(status="resolved", open=True))
     with pytest.raises(rml.InvalidInputError, match="ongoing, monitoring, resolved"):
         book.cases(status="done")
+    for unclear in ({"open": "no"}, {"private": 1}):
+        with pytest.raises(rml.InvalidInputError, match="must be True or False"):
+            book.cases(**unclear)  # type: ignore[arg-type]
 
 
 def test_cases_are_a_table(ledger: rml.Ledger, case: Case) -> None:

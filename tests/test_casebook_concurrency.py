@@ -91,7 +91,7 @@ CLOSE = """
 import sys, rml
 from rml.incident.casebook import Casebook
 path, name = sys.argv[1:]
-with rml.Ledger(path) as ledger:
+with rml.Ledger(path, timeout=60) as ledger:
     (case,) = Casebook(ledger)
     for i in range(5):
         try:

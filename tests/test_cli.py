@@ -19,8 +19,8 @@ from rml.incident.pages.casefile import CaseFile
 
 START = "2026-11-20T19:00:00Z"
 COMMANDS = [
-    *("demo", "verify", "tail", "show", "effects", "reconcile", "resolve", "correct", "pending"),
-    *("erase", "prune", "lever", "cases", "case"),
+    *("demo", "verify", "tail", "show", "effects", "reconcile", "resolve", "resume"),
+    *("correct", "pending", "erase", "prune", "lever", "cases", "case"),
     *("keygen", "checkpoint", "prove", "export", "verify-bundle", "backup", "init"),
     *("copy", "doctor", "lint"),
 ]
@@ -88,6 +88,20 @@ def test_help_fits_a_page_and_shows_an_example(command: str) -> None:
     assert "--json" in result.stdout
     assert re.search(rf"^  Examples:\n    rml {command}\b", result.stdout, re.MULTILINE)
     assert 80 >= max(map(len, result.stdout.splitlines()))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("group", ["", "lever", "export", "cases", "case"])
+def test_help_lists_each_command_by_a_whole_sentence(group: str, width: int) -> None:
+    """On whatever terminal: half of a sentence says half of what a command does."""
+    args = [*group.split(), "--help"]
+    help_ = CliRunner().invoke(main, args, prog_name="rml", terminal_width=width).stdout
+    _, _, listed = help_.partition("Commands:\n")
+    listed, _, _ = listed.partition("\n\n")
+    sentences = re.sub(r"\n {5,}", " ", listed).splitlines()
+
+    assert [] == [line for line in sentences if not re.match(r"  [a-z-]+  +[A-Z].*[^.]\.$", line)]
+    assert width >= max(map(len, listed.splitlines()))
 
 
 @pytest.mark.parametrize("place", ["{}", "sqlite:///{}"], ids=["path", "url"])

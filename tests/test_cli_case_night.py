@@ -132,7 +132,7 @@ def test_an_id_that_names_nothing_is_answered_with_those_that_do(night: Night) -
         "case", "INC-2026-0001", "order", "refund", "--to", "tom", "--by", "mina"
     )["id"]  # fmt: skip
 
-    assert f"names no entry ordered of INC-2026-0001; these are: {order}" in night.rml(
+    assert f"names no entry incident.ordered of INC-2026-0001; these are: {order}" in night.rml(
         *back, status=2
     )
 
@@ -162,5 +162,56 @@ def test_the_lever_is_released_and_the_refund_goes_out(night: Night) -> None:
         *case, "impact", "--operation", OPERATION, "--key", "order", "--no-amounts", "--by", "tom"
     )
     again = night.rml(*case, "containment", status=1)
-    assert "came again  ef_" in again
+    assert "came again   ef_" in again
     assert f"or record with rml {' '.join(case)} contain ..." in again.replace("\n  ", " ")
+
+
+def test_a_typing_error_in_the_operation_opens_nothing(night: Night) -> None:
+    """Nothing could ever prove such a case contained."""
+    charge(night, "a-1")
+    mistyped = ("cases", "open", "charged twice", "--operation", "payment.charg", "--by", "mina")
+
+    assert f"the newest are of {OPERATION}" in night.rml(*mistyped, status=2)
+    assert "no cases" in night.rml("cases")
+    night.rml(*mistyped, "--force")
+
+
+def test_an_entry_is_named_by_its_place_too(night: Night) -> None:
+    """As every answer of a step prints it."""
+    case = ("case", "INC-2026-0001")
+    night.rml("cases", "open", "charged twice", "--by", "mina")
+    place = night.json(*case, "order", "look", "--to", "tom", "--by", "mina")["index"]
+
+    night.rml(*case, "read-back", str(place), "look", "--by", "tom")
+    night.rml(*case, "confirm-order", str(place), "--by", "mina")
+    read = (*case, "evidence", str(place - 1), "--by", "rosa", "--reason", "audit")
+    assert "charged twice" in night.rml(*read)
+
+
+def test_what_was_counted_as_harm_and_is_none_is_taken_out_with_evidence(night: Night) -> None:
+    """Somebody counts every charge at night; the first of each order was right."""
+    case = ("case", "INC-2026-0001")
+    for order in range(6):
+        charge(night, f"a-{order}")
+    night.rml("cases", "open", "charged twice", "--operation", OPERATION, "--by", "mina")
+    impact = (*case, "impact", "--operation", OPERATION, "--no-amounts", "--by", "tom")
+
+    assert "--every where each effect is harm" in night.rml(*impact, status=2)
+    harmed = night.json(*impact, "--every")["harmed"]
+    refused = night.rml(*case, "close", "--by", "mina", status=1)
+    assert f"{harmed[2]} and 3 more: each has no correction that names it" in refused
+    assert harmed[5] not in refused
+    assert harmed[5] in night.rml(*case, "missing", status=1)
+
+    spared = [word for one in harmed[:5] for word in ("--unharmed", one)]
+    words = (*case, "understand", "one was wrong", *spared, "--by", "tom")
+    assert "evidence" in night.rml(*words, status=1)
+    night.rml(*words, "--evidence", "the gateway's books")
+    assert [harmed[5]] == [
+        need.split()[0]
+        for need in night.json(*case, "missing", status=1)
+        if "has no correction" in need
+    ]
+    assert "took 5 out of what was found to be harm" in night.rml(*case, "remarks", status=1)
+    again = (*case, "understand", "x", *spared[:2], "--evidence", "x", "--by", "tom")
+    assert "nobody found to be harm" in night.rml(*again, status=2)

@@ -68,7 +68,7 @@ def test_old_values_go(path: Path, edge: list[str]) -> None:
         ("9999-01-01 00:00:00 UTC is yet to come", ["--before", "9999-01-01", "--yes"]),
         ("is yet to come", ["--before", "9999-01-01"]),
         ("'--below'", ["--below", "-1", "--yes"]),
-        ("index from 0 to 4", ["--below", "5", "--yes"]),
+        ("--below 5: the ledger has 4 entries", ["--below", "5", "--yes"]),
         ("say --yes", ["--below", "3"]),
     ],
     ids=[

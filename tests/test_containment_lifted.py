@@ -58,7 +58,7 @@ def test_what_was_proven_stays_proven_when_the_lever_is_released(
     assert (True, None) == (found.proven, found.since)
     assert (START, START + QUIET, lever.entry) == (window.since, window.until, window.stop.by)
     assert str(found) == (
-        "proven: nothing began from 2026-11-20T19:00:00.000000Z to 2026-11-20T19:05:00.000000Z, "
+        "proven: nothing began from 2026-11-20T19:00:00Z to 2026-11-20T19:05:00Z, "
         "when 'payment.charge' was let go on; nothing of the incident has happened since"
     )
     case.act("refund", by="Tom")

@@ -366,7 +366,7 @@ def test_two_threads_refund_once(ledger: rml.Ledger) -> None:
 
     def refund(number: int) -> None:
         rml.configure(ledger=ledger)
-        at_once.wait(10)
+        at_once.wait(60)
         try:
             ended.append(refunds(f"r{number}", 30))
         except rml.OverCorrectionError:
@@ -376,7 +376,7 @@ def test_two_threads_refund_once(ledger: rml.Ledger) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert {"refunded": 3, "refused": 5} == {word: ended.count(word) for word in set(ended)}
     assert (90, 0, 10) == left(ledger, refunds.charge)
@@ -391,7 +391,7 @@ def refund_in_a_process(path: Path, go: Any, number: int, said: Any) -> None:
         def refund(key: str, amount: int, original: str) -> str:
             return "refunded"
 
-        go.wait(30)
+        go.wait(60)
         try:
             said.put(refund(f"r{number}", 60, charge.id))
         except rml.OverCorrectionError:

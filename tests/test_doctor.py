@@ -39,12 +39,26 @@ def test_the_wal_reset_defect_is_known_by_version_and_kept_away_by_the_lock(
     assert ".".join(map(str, version)) in found.evidence
 
 
+def test_an_extra_that_is_not_installed_is_no_illness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this machine is to sign cannot be seen from here, so a health check does not fail."""
+    monkeypatch.setattr(look, "_installed", lambda _: None)
+    monkeypatch.setattr(look, "_OTHER_SQLITES", ())  # another test may have loaded one
+
+    result = CliRunner().invoke(main, ["doctor", "--json"], env={"RML_LEDGER": ""})
+    (found,) = [one for one in json.loads(result.stdout) if "signed" in one["question"]]
+
+    assert 0 == result.exit_code
+    assert "unknown" == found["answer"]
+    assert "cryptography is not installed" in found["evidence"]
+    assert "'rml[sign]'" in found["remedy"]
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         (diagnosis.one_sqlite([]), Answer.YES),
         (diagnosis.one_sqlite(["apsw"]), Answer.NO),
-        (diagnosis.signing(None), Answer.NO),
+        (diagnosis.signing(None), Answer.UNKNOWN),
         (diagnosis.signing("50.0"), Answer.YES),
         (diagnosis.filesystem("ext4"), Answer.YES),
         (diagnosis.filesystem("nfs4"), Answer.NO),

@@ -8,31 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import ledger_in, orders_file
 
 import rml
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return an application's database, with one table and nothing in it."""
-    path = tmp_path / "shop.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE orders (id TEXT PRIMARY KEY, amount INTEGER)")
-    return path
+    """An application's database, with one table and nothing in it."""
+    return orders_file(tmp_path)
 
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[rml.Ledger]:
-    """Use a ledger in the application's database; it is whole at the end."""
-    with rml.Ledger(path, adopt=True, timeout=5) as ledger, rml.use(ledger=ledger):
+    """A ledger in the application's database; it is whole at the end."""
+    with ledger_in(path) as ledger:
         yield ledger
-        assert ledger.verify().problems == ()
 
 
 @pytest.fixture
 def db(ledger: rml.Ledger, path: Path) -> Iterator[sqlite3.Connection]:
     """Return a connection of the application."""
-    with closing(sqlite3.connect(path, timeout=5)) as connection:
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
         yield connection
 
 

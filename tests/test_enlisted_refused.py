@@ -108,6 +108,7 @@ def test_what_is_no_connection_is_refused(ledger: rml.Ledger, connection: object
 
     assert "is no connection that rml knows" in why
     assert "sqlite3.Connection" in why
+    assert "AsyncConnection" in why
 
 
 def test_a_ledger_in_memory_joins_nothing() -> None:
@@ -148,10 +149,6 @@ def test_a_draft_is_no_place_to_join_from(ledger: rml.Ledger, db: sqlite3.Connec
 # Definitions --------------------------------------------------------------------------------------
 
 
-async def _awaited(db: Any, key: str) -> None:
-    """Stand for a handler."""
-
-
 def _plain(db: Any, key: str) -> None:
     """Stand for a handler."""
 
@@ -159,7 +156,6 @@ def _plain(db: Any, key: str) -> None:
 @pytest.mark.parametrize(
     ("handler", "options", "reason"),
     [
-        (_awaited, {"connection": "db"}, "plain def"),
         (_plain, {"connection": "db", "wait": 1}, "leave out wait="),
         (_plain, {"connection": "db", "provider_idempotent": True}, "provider_idempotent="),
         (_plain, {"connection": "session"}, "connection='session' names no parameter"),

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from protected import Charges, doubtful, in_other_thread, kinds, the_effect
 
 import rml
-from rml.effect.heartbeat import Running, running
+from rml.effect.heartbeat import Beat, Running, running
 
 LEASE = 0.1
 SECONDS = 60  # in which a busy machine does everything that a test waits for
@@ -41,6 +42,12 @@ def ends_at(ledger: rml.Ledger) -> Any:
 def is_renewed(ledger: rml.Ledger, clock: rml.FrozenClock) -> bool:
     """Say whether the lease is as long as it can be."""
     return bool(ends_at(ledger) == clock.now() + timedelta(seconds=LEASE))
+
+
+def wait_for_a_beat(beat: Beat) -> None:
+    """Return when a lease has been looked at once more, whether or not it was renewed."""
+    due = beat.due
+    until(lambda: beat.due not in {due, inf})
 
 
 def outlive(ledger: rml.Ledger, clock: rml.FrozenClock) -> None:
@@ -244,9 +251,12 @@ def test_a_loop_that_stands_still_keeps_nothing_alive(
 
     task = loop.create_task(charge("pay-1"))
     loop.run_until_complete(inside.wait())
+    (beat,) = [beat for beat in running._beats.values() if beat.ledger is ledger]
+    for _ in range(2):  # the first one may have begun before the loop stood still
+        wait_for_a_beat(beat)
     before = ends_at(ledger)
     clock.advance(LEASE / 2)
-    threading.Event().wait(LEASE)
+    wait_for_a_beat(beat)
     assert before == ends_at(ledger)
     clock.advance(LEASE)
     assert ["pay-1"] == doubtful(ledger)
@@ -320,7 +330,7 @@ def test_an_attempt_ends_while_the_watching_thread_begins(
     def elsewhere() -> None:
         ending = threading.Thread(target=end_another)
         ending.start()
-        ending.join(5)
+        ending.join(SECONDS)
 
     started = watched(monkeypatch, elsewhere)
     some.start(ledger, "an effect", "an owner", SECONDS, lambda: True)

@@ -187,6 +187,33 @@ def test_a_result_that_cannot_be_stored_is_done_and_not_replayable(
     assert [] == doubtful(ledger)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * (32 * PERSONAL_BYTES_MAX),
+        [{"id": n} for n in range(PERSONAL_BYTES_MAX)],
+        [[()] * 10**6],
+        Receipt("r-1", Money(Decimal(1)), [Money(Decimal(1), "x" * 100)] * 10**5),
+    ],
+    ids=["text", "rows", "nested", "object"],
+)
+def test_what_is_far_too_large_is_not_even_written_down(
+    ledger: rml.Ledger, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes seconds, in which an event loop would serve nobody else."""
+    charges = Charges(value)
+
+    def written(*_: object) -> None:
+        raise AssertionError("the whole value was walked through")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rml.effect.call.to_typed", written)
+        assert charges() is value
+
+    assert rml.EffectState.DONE is the_effect(ledger).state
+    assert "LIMIT" in charges.fail(rml.ResultUnavailableError).message
+
+
 def test_a_large_result_replays(ledger: rml.Ledger) -> None:
     """Up to the limit that has a name."""
     value = "x" * (PERSONAL_BYTES_MAX - 1_000)

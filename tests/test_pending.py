@@ -219,7 +219,7 @@ def test_one_of_many_threads_ends_it(ledger: rml.Ledger) -> None:
     ended: list[str] = []
 
     def run(number: int) -> None:
-        at_once.wait(10)
+        at_once.wait(60)
         try:
             ended.append(end(ledger, ("confirmed", "voided")[number % 2], pending))
         except rml.PendingEndedError:
@@ -229,7 +229,7 @@ def test_one_of_many_threads_ends_it(ledger: rml.Ledger) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     (entry,) = ledger.entries(corrects=pending)
     assert sorted([entry.id, *["too late"] * 7]) == sorted(ended)

@@ -158,6 +158,8 @@ def test_holidays_move_it(clock: rml.FrozenClock, monkeypatch: pytest.MonkeyPatc
     whit = WorkCalendar({date(2025, 6, 2), date(2025, 6, 9)})
     owed = Casebook(ledger, calendar=whit)[incident].postmortem_due
     assert (FRIDAY, date(2025, 6, 10)) == (due(), owed and owed.due)
+    with pytest.raises(rml.InvalidInputError, match="must be a WorkCalendar, not set"):
+        Casebook(ledger, calendar={date(2025, 6, 2)})  # type: ignore[arg-type]
     monkeypatch.setenv("RML_HOLIDAYS", "2025-06-02")
     assert date(2025, 6, 9) == due()
     monkeypatch.setenv("RML_HOLIDAYS", "Whit Monday")

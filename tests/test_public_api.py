@@ -39,6 +39,16 @@ def test_name_is_in_the_reference(name: str) -> None:
     assert any(re.search(rf"\brml\.{name}\b", page) for page in pages)
 
 
+def test_help_finds_every_name_by_its_task() -> None:
+    """But errors, of which it names those from which others are derived, and none that is gone."""
+    _, _, lists = (rml.__doc__ or "").partition("To begin with:")
+    words = set(re.findall(r"\b\w+\b", lists))
+    several = {word for word in words if re.fullmatch(r"([A-Z][a-z]+){2,}", word)}
+
+    assert [] == [name for name in rml.__all__ if name not in words and name[-5:] != "Error"]
+    assert set() == several - set(rml.__all__)
+
+
 def test_dir_offers_what_all_promises() -> None:
     """Completion in a shell or notebook shows every public name."""
     assert set() == set(rml.__all__) - set(dir(rml))

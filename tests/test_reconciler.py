@@ -175,12 +175,13 @@ def test_after_its_grace_a_lost_worker_is_given_up(
 
 def test_a_reconciler_that_hangs_is_left_alone(ledger: rml.Ledger) -> None:
     """It decides nothing, holds up nothing for long, and is not called a second time meanwhile."""
-    go_on = threading.Event()
+    inside, go_on = threading.Event(), threading.Event()
     asked: list[str] = []
 
     def ask(effect: rml.Effect) -> rml.Finding:
         asked.append(effect.key)
-        if effect.key == "pay-1" and len(asked) == 1:
+        if effect.key == "pay-1":
+            inside.set()
             assert go_on.wait(SECONDS)
         return rml.Finding(True, "there")
 
@@ -190,6 +191,7 @@ def test_a_reconciler_that_hangs_is_left_alone(ledger: rml.Ledger) -> None:
     try:
         found = {one.effect.key: one for one in rml.reconcile(timeout=0.01)}
         assert "the reconciler took more than 0.01 s" == found["pay-1"].why
+        assert inside.wait(SECONDS)
         again = {one.effect.key: one for one in rml.reconcile(timeout=0.01)}
         assert "the reconciler has not come back yet" == again["pay-1"].why
         assert 1 == asked.count("pay-1")

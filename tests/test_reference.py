@@ -286,6 +286,8 @@ def record_incidents(ledger: rml.Ledger) -> None:
         query="counted",
         criteria=["unknown-impact"],
     )
+    case.understand("no harm", by="Ada", unharmed=[effect.id], evidence="the books")
+    case.understand("harm after all", by="Ada", harmed=[effect.id])
     roll_back(rml.Casebook(ledger), case)
     case.triage("lost answers", by="Ada", runbook="runbooks/lost-answers.md")
     case.triage("model_provider_outage", by="Ada")

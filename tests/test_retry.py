@@ -15,23 +15,11 @@ import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 from protected import Charges, doubtful, kinds, the_effect
+from retried import Busy, Lost, without_waiting
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 import rml
 from rml.effect.retry import is_retryable
-
-
-class Busy(rml.DialogError):
-    """The gateway is busy."""
-
-    code = "TEST_BUSY"
-    happened = False
-
-
-class Lost(rml.DialogError):
-    """The gateway did not answer."""
-
-    code = "TEST_LOST"
 
 
 class SoldOut(rml.DialogError):
@@ -56,12 +44,10 @@ class Doubled(rml.HistoryError):
 
 
 @pytest.fixture(autouse=True)
-def without_waiting() -> Iterator[None]:
-    """Let attempts follow each other at once, and nobody log them."""
-    set_on_retry_hooks(())
-    with stamina.set_testing(True, attempts=10, cap=True):
+def _without_waiting() -> Iterator[None]:
+    """Let attempts follow each other at once."""
+    with without_waiting():
         yield
-    set_on_retry_hooks(None)
 
 
 def wrapping(inner: BaseException) -> rml.RmlError:

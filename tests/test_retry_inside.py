@@ -6,31 +6,16 @@ from collections.abc import Iterator
 import pytest
 import stamina
 from protected import doubtful
-from stamina.instrumentation import set_on_retry_hooks
+from retried import Busy, Lost, without_waiting
 
 import rml
 
 
-class Busy(rml.DialogError):
-    """The gateway is busy."""
-
-    code = "TEST_BUSY_INSIDE"
-    happened = False
-
-
-class Lost(rml.DialogError):
-    """The gateway did not answer."""
-
-    code = "TEST_LOST_INSIDE"
-
-
 @pytest.fixture(autouse=True)
-def without_waiting() -> Iterator[None]:
-    """Let attempts follow each other at once, and nobody log them."""
-    set_on_retry_hooks(())
-    with stamina.set_testing(True, attempts=10, cap=True):
+def _without_waiting() -> Iterator[None]:
+    """Let attempts follow each other at once."""
+    with without_waiting():
         yield
-    set_on_retry_hooks(None)
 
 
 def state_of_a_request(ledger: rml.Ledger, *ends: Exception) -> str:

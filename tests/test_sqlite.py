@@ -415,6 +415,20 @@ def test_a_full_disk_says_so_and_recovers(ledger: Ledger) -> None:
     assert (3, True) == (note(ledger).index, ledger.verify().ok)
 
 
+def test_an_error_that_is_kept_does_not_keep_the_file_open(ledger: Ledger, path: Path) -> None:
+    """Closing folds the log into the file, whatever still refers to a failed transaction."""
+    writer: Any = ledger._store._writer
+    pages = writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    writer.connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    with pytest.raises(LedgerUnavailableError) as kept:
+        note(ledger, facts={"text": "x" * 60_000})
+    ledger.close()
+
+    assert kept.value.__traceback__ is not None
+    assert not path.with_name(f"{path.name}-wal").exists()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
@@ -452,32 +466,32 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_acknowledged(small_disk: Pa
 
 
 class FailingCommit:
-    """A connection whose next commit fails as a broken disk's does."""
+    """A cursor whose next commit fails as a broken disk's does."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str, *, after: bool) -> None:
-        self._connection = connection
+    def __init__(self, cursor: sqlite3.Cursor, name: str, *, after: bool) -> None:
+        self._cursor = cursor
         self._name = name
         self._after = after
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute, but for the commit."""
         if statement != "COMMIT":
-            return self._connection.execute(statement, *values)
+            return self._cursor.execute(statement, *values)
         if self._after:
-            self._connection.execute(statement)
+            self._cursor.execute(statement)
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorname = self._name
         raise error
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return getattr(self._cursor, name)
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_commit_of_unknown_outcome_says_so(ledger: Ledger, after: bool) -> None:
     """The next call looks into the file, and finds the one or the other."""
     writer: Any = ledger._store._writer  # type: ignore[attr-defined]
-    writer.connection = FailingCommit(writer.connection, "SQLITE_IOERR_FSYNC", after=after)
+    writer._cursor = FailingCommit(writer._cursor, "SQLITE_IOERR_FSYNC", after=after)
 
     with pytest.raises(AppendUnknownError, match="whether it is durable shows when the ledger is"):
         note(ledger)
@@ -489,7 +503,7 @@ def test_a_commit_of_unknown_outcome_says_so(ledger: Ledger, after: bool) -> Non
 def test_a_commit_that_found_no_room_recorded_nothing(ledger: Ledger) -> None:
     """SQLite has rolled it back, so nobody needs to doubt."""
     store: Any = ledger._store
-    store._writer.connection = FailingCommit(store._writer.connection, "SQLITE_FULL", after=False)
+    store._writer._cursor = FailingCommit(store._writer._cursor, "SQLITE_FULL", after=False)
 
     with pytest.raises(LedgerUnavailableError, match="no space left"):
         note(ledger)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform c
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[rml.Ledger]:
     """A ledger in a file."""
-    with rml.Ledger(tmp_path / "ledger.db", timeout=5) as ledger:
+    with rml.Ledger(tmp_path / "ledger.db", timeout=60) as ledger:
         yield ledger
 
 
@@ -30,7 +30,7 @@ def in_child(work: Any) -> int:
     """Run something in a forked child; return its exit status, 0 if it returned True."""
     child = os.fork()
     if not child:
-        signal.alarm(30)
+        signal.alarm(120)
         try:
             os._exit(0 if work() else 1)
         except BaseException:  # noqa: BLE001 - whatever it is, the child ends here
@@ -52,7 +52,7 @@ def test_a_child_s_entries_survive_its_parent_s_close(ledger: rml.Ledger, tmp_pa
 
     child = os.fork()
     if not child:
-        signal.alarm(30)
+        signal.alarm(120)
         os._exit(0 if work() else 1)
     os.read(ready[0], 1)
     ledger.close()
@@ -67,8 +67,11 @@ def test_a_child_s_entries_survive_its_parent_s_close(ledger: rml.Ledger, tmp_pa
         assert again.verify().ok
 
 
-def test_forking_while_threads_read_and_write(ledger: rml.Ledger) -> None:
+def test_forking_while_threads_read_and_write(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The fork waits for them; parent and children go on."""
+    monkeypatch.setattr("rml.stores.sqlite.FORK_SECONDS", 60.0)
     over = threading.Event()
 
     def read() -> None:
@@ -224,7 +227,7 @@ def test_an_error_is_its_own_caller_s(ledger: rml.Ledger) -> None:
 
     def hold(_: rml.Draft) -> None:
         entered.set()
-        go.wait(20)
+        go.wait(60)
 
     def lead() -> None:
         try:
@@ -242,7 +245,7 @@ def test_an_error_is_its_own_caller_s(ledger: rml.Ledger) -> None:
     threads = [threading.Thread(target=work) for work in (lambda: ledger.write(hold), lead, fail)]
     for number, thread in enumerate(threads):
         thread.start()
-        assert entered.wait(20)
+        assert entered.wait(60)
         while len(store._commits._queue) < number:
             threading.Event().wait(0.001)
     go.set()

@@ -85,9 +85,10 @@ def test_a_log_that_one_reader_kept_long_is_emptied_after_it(ledger: Ledger, pat
 
 
 def test_readers_who_follow_each_other_without_a_gap_are_waited_for(
-    ledger: Ledger, path: Path
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every moment one of them has a view, so that SQLite alone would never begin anew."""
+    monkeypatch.setattr(sqlite_writer, "READERS_SECONDS", PATIENCE_SECONDS)
     over = threading.Event()
     seen = [0, 0, 0]
 

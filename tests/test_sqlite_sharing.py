@@ -183,6 +183,21 @@ def test_a_work_that_the_file_refuses_among_others_fails_alone(ledger: Ledger) -
     assert ledger.verify().ok
 
 
+def test_when_sqlite_takes_back_everything_nobody_s_work_is_acknowledged(ledger: Ledger) -> None:
+    """As it may when the disk is full or fails: what comes after would be committed by itself."""
+
+    def failing(draft: Draft) -> None:
+        store: Any = ledger._store
+        store._writer.connection.rollback()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    results = waiting_threads(ledger, [appending(1), failing, appending(2)])
+
+    assert [LedgerUnavailableError] * 3 == list(map(type, results))
+    assert (4, True) == (ledger.size, ledger.verify().ok)
+    assert 4 == ledger.append("a.b", world="RML1").index
+
+
 def test_an_interrupt_in_one_work_does_not_lose_the_others(ledger: Ledger) -> None:
     """They are committed by whoever comes next."""
 
@@ -194,6 +209,27 @@ def test_an_interrupt_in_one_work_does_not_lose_the_others(ledger: Ledger) -> No
 
     assert (KeyboardInterrupt, {4, 5}) == (type(own), {first.index, last.index})
     assert (6, True) == (ledger.size, ledger.verify().ok)
+
+
+def test_ctrl_c_right_after_a_commit_leaves_the_others_in_doubt(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told that it may be durable, and do not wait for ever."""
+    end, hit = commits.Waiting.end, list[bool]()
+
+    def interrupted(waiting: commits.Waiting, error: BaseException | None) -> None:
+        if not hit:
+            hit.append(True)
+            raise KeyboardInterrupt
+        end(waiting, error)
+
+    monkeypatch.setattr(commits.Waiting, "end", interrupted)
+
+    results = waiting_threads(ledger, [appending(number) for number in range(3)])
+
+    kinds = sorted(type(result).__name__ for result in results)
+    assert ["AppendUnknownError", "AppendUnknownError", "KeyboardInterrupt"] == kinds
+    assert (7, True) == (ledger.size, ledger.verify().ok)
 
 
 def test_ctrl_c_while_leading_a_commit_does_not_lose_the_others(
@@ -296,7 +332,7 @@ def test_a_writer_waits_for_its_turn(ledger: Ledger, path: Path) -> None:
 
 APPEND = """
 import sys, rml
-with rml.Ledger(sys.argv[1]) as ledger:
+with rml.Ledger(sys.argv[1], timeout=60) as ledger:
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(50):
@@ -481,7 +517,7 @@ def test_a_child_does_not_keep_its_dead_parent_s_turn(path: Path) -> None:
         assert parent.stdout is not None
         assert "held\n" == parent.stdout.readline()
 
-        with Ledger(path, timeout=1) as ledger:
+        with Ledger(path, timeout=PATIENCE_SECONDS) as ledger:
             assert (1, True) == (note(ledger).index, ledger.verify().ok)
 
         parent.communicate("\n", timeout=PATIENCE_SECONDS)

@@ -66,7 +66,7 @@ def test_what_the_file_refuses_is_taken_back_with_its_part_alone(ledger: rml.Led
     def work(transaction: Transaction) -> list[str]:
         assert isinstance(transaction, SqliteTransaction)
         transaction.append(seals[0])
-        for part in ([seals[1], seals[0]], [seals[2]]):
+        for part in ([seals[1], seals[0]], [seals[0]], [seals[2]]):
             mark = transaction.mark()
             for sealed in part:
                 transaction.append(sealed)
@@ -76,7 +76,7 @@ def test_what_the_file_refuses_is_taken_back_with_its_part_alone(ledger: rml.Led
                 transaction.back_to(mark)
         return [entry.id for entry in transaction.select(Query())]
 
-    kept = ledger._store.write(work, timeout=1)
+    kept = ledger._store.write(work, timeout=60)
     assert [seals[0].fields["id"], seals[2].fields["id"]] == kept
     assert ledger.verify().ok
 

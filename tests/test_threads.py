@@ -22,6 +22,12 @@ async def _every(*functions: object) -> list[object]:
     return list(await asyncio.gather(*map(threads.begin, functions)))  # type: ignore[arg-type]
 
 
+async def _every_thread() -> int:
+    """Have every thread there may be at work at once, and say how many works that were."""
+    together = threading.Barrier(threads._THREADS_MAX, timeout=60)
+    return len(await _every(*[together.wait] * threads._THREADS_MAX))
+
+
 def test_work_is_done_in_another_thread() -> None:
     """The event loop's thread goes on meanwhile; the value comes back."""
 
@@ -44,12 +50,7 @@ def test_work_sees_the_context_of_its_caller() -> None:
 
 def test_as_many_works_as_there_are_threads_are_under_way_at_once() -> None:
     """Commits that wait together are flushed together; one that is stuck holds up no other."""
-    together = threading.Barrier(threads._THREADS_MAX, timeout=30)
-
-    async def main() -> int:
-        return len(await _every(*[together.wait] * threads._THREADS_MAX))
-
-    assert asyncio.run(main()) == threads._THREADS_MAX
+    assert asyncio.run(_every_thread()) == threads._THREADS_MAX
 
 
 def test_more_works_than_threads_wait_for_their_turn() -> None:
@@ -141,7 +142,7 @@ def test_nothing_holds_what_a_work_held_once_it_has_ended() -> None:
     gc.disable()
     try:
         held = asyncio.run(main())
-        asyncio.run(threads.run(int))  # so that the thread has come back from the work before
+        asyncio.run(_every_thread())  # so that each has come back from the work before
         assert held() is None
     finally:
         gc.enable()

@@ -4,6 +4,53 @@ Every operation lives in one of three worlds. In RML-1, closed, nothing has left
 try again. In RML-2, dialog, services talk their way back to consistency: retry, compensate,
 reconcile. In RML-3, history, money has moved or a customer or a law is affected: nothing can be
 erased, only corrected forward, and somebody is accountable.
+
+To begin with:
+
+    Ledger          the history: in one SQLite file, in PostgreSQL, in memory for tests
+    configure       which ledger, service and hooks are meant
+    idempotent      a handler whose effect happens at most once without a decision
+    current_effect  inside a handler: the key that the other side is to be given
+    reconcile       ask the other side what became of an effect in doubt; it answers a Finding
+    retry           call again what asks for it, and is safe to be called again
+    boundary        around a unit of work: what crosses it is recorded, and escalated if it must be
+    ClosedError, DialogError, HistoryError
+                    the errors of the three worlds, from which you derive your own
+    Casebook        the incidents as cases, from containment to the lesson
+    FrozenClock     a clock for tests
+
+And by task:
+
+    say what an error means
+        RmlError, World, Action, Severity, Cause, Secret, register_verdict, to_problem, from_problem
+    keep effects from happening twice
+        idempotent, Attempt, Effect, EffectState, replays; and of rows of your own, Enlisted and
+        AsyncEnlisted
+    end a doubt
+        reconcile, Reconciler, Finding, Reconciliation
+    undo what belongs together
+        saga, compensator, resume_sagas, Saga
+    stop an operation
+        guard, Guard, Levers, Lever, Containment
+    say who acts and for whom
+        configure, use, current_ledger, surrounded, carried
+    write, correct and erase
+        Ledger, Draft, Receipt, Correctable, Pending, Erased, Removal, Clock, SystemClock
+    read
+        Entry, Rows, LedgerView, Follower, Cursor, FileCursor
+    verify and prove
+        Verification, Level, Assurance, Problem, Checkpoint, SignerKey, VerifierKey, InclusionProof,
+        ConsistencyProof, Disclosure, Bundle, TilesExport
+    keep checkpoints elsewhere
+        Anchor, FileAnchor, LedgerAnchor, WitnessAnchor, WitnessKey
+    escalate
+        boundary, escalate, suspect, Incident, Escalation, Hook
+    work a case
+        Casebook, Case, Sev, Role, Phase, CaseStatus, CaseFile, Impact, JoinedTimeline, Remark,
+        CaseMetrics, BookMetrics
+
+The other names end in Error and say what was refused or went wrong. Tools for tests are in
+`rml.testing`, middleware for HTTP and databases in `rml.integrations`.
 """
 
 from importlib import import_module as _import_module
@@ -64,6 +111,7 @@ if TYPE_CHECKING:
     from rml.incident.levers.levers import Levers
     from rml.incident.metrics import BookMetrics, CaseMetrics
     from rml.incident.pages.casefile import CaseFile, CaseStatus
+    from rml.incident.private import PrivateCaseError
     from rml.incident.projection import Phase
     from rml.incident.remark import Remark
     from rml.incident.rule import CaseClosedError, StepRefusedError
@@ -79,7 +127,7 @@ if TYPE_CHECKING:
     from rml.ledger.corrections.correction import Correctable
     from rml.ledger.corrections.pending import Pending
     from rml.ledger.draft import Draft, Receipt
-    from rml.ledger.enlisting import Enlisted
+    from rml.ledger.enlisting import AsyncEnlisted, Enlisted
     from rml.ledger.entry import Entry
     from rml.ledger.erasures.erasure import Erased, Removal
     from rml.ledger.errors import (
@@ -124,6 +172,7 @@ __all__ = [
     "AnchorError",
     "AppendUnknownError",
     "Assurance",
+    "AsyncEnlisted",
     "Attempt",
     "BookMetrics",
     "Bundle",
@@ -201,6 +250,7 @@ __all__ = [
     "Pending",
     "PendingEndedError",
     "Phase",
+    "PrivateCaseError",
     "Problem",
     "ProofError",
     "Receipt",
@@ -306,6 +356,7 @@ _HOMES = {
     "rml.incident.levers.levers": ("Levers",),
     "rml.incident.metrics": ("BookMetrics", "CaseMetrics"),
     "rml.incident.pages.casefile": ("CaseFile", "CaseStatus"),
+    "rml.incident.private": ("PrivateCaseError",),
     "rml.incident.projection": ("Phase",),
     "rml.incident.remark": ("Remark",),
     "rml.incident.rule": ("CaseClosedError", "StepRefusedError"),
@@ -321,7 +372,7 @@ _HOMES = {
     "rml.ledger.corrections.correction": ("Correctable",),
     "rml.ledger.corrections.pending": ("Pending",),
     "rml.ledger.draft": ("Draft", "Receipt"),
-    "rml.ledger.enlisting": ("Enlisted",),
+    "rml.ledger.enlisting": ("AsyncEnlisted", "Enlisted"),
     "rml.ledger.entry": ("Entry",),
     "rml.ledger.erasures.erasure": ("Erased", "Removal"),
     "rml.ledger.errors": (

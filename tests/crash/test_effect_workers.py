@@ -65,9 +65,10 @@ def test_a_worker_of_another_process_is_waited_for(tmp_path: Path, is_async: boo
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no process can be suspended here")
 def test_a_suspended_worker_comes_back_too_late(tmp_path: Path) -> None:
-    """Whoever looks meanwhile finds doubt; the worker's own beats do not take that back."""
+    """Whoever looks meanwhile finds doubt, and the worker's end does not take that back."""
     path = tmp_path / "ledger.db"
-    command = [sys.executable, "-c", WORKER, str(path), "1"]
+    # No beat comes so soon: one that was stopped in the middle would keep its turn to write.
+    command = [sys.executable, "-c", WORKER, str(path), "60"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as worker:

@@ -1,4 +1,4 @@
-"""What the tests of boundaries and reports share: a configured ledger, and a hook that listens."""
+"""What the tests of escalations share: a configured ledger, and a hook that listens."""
 
 import pytest
 

@@ -143,7 +143,7 @@ def test_a_bug_while_an_effect_has_an_unknown_end_is_gray(ledger: rml.Ledger) ->
 @pytest.mark.parametrize("place", ["memory:", "sqlite://:memory:", "file"])
 def test_a_boundary_looks_at_effects_in_every_store(place: str, tmp_path: Path) -> None:
     """Looking for effects of unknown end works while the crossing is being recorded."""
-    ledger = rml.Ledger(tmp_path / "a.db" if place == "file" else place, timeout=2)
+    ledger = rml.Ledger(tmp_path / "a.db" if place == "file" else place, timeout=60)
 
     @rml.idempotent("payment.charge", key="key", ledger=ledger)
     def charge(key: str) -> str:

@@ -137,7 +137,7 @@ def test_threads_open_one_incident(tmp_path: Path) -> None:
 MEET = """
 import sys, rml
 path, name = sys.argv[1:]
-with rml.Ledger(path) as ledger:
+with rml.Ledger(path, timeout=60) as ledger:
     for i in range(5):
         rml.escalate("the same" if name == "same" else f"{name} {i}", ledger=ledger)
 """

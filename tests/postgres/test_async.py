@@ -7,15 +7,20 @@ from typing import Any
 import psycopg
 import pytest
 from protected import kinds
+from shop import PAIR
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import Session
 
 import rml
 from rml.ledger.errors import EnlistmentError
 from rml.stores.postgres_place import place_of
-
-PAIR = ["effect.intent", "effect.done"]
 
 Work = Callable[[Callable[[], AsyncSession]], Awaitable[None]]
 
@@ -70,6 +75,52 @@ def test_an_asynchronous_session_commits_rows_and_effect(ledger: rml.Ledger, url
     assert PAIR == kinds(ledger)
 
 
+@rml.idempotent(
+    "order.add_later", key="order_id", connection="session", exclude=["fails"], world="RML2"
+)
+async def add(
+    session: AsyncSession | AsyncConnection, order_id: str, *, fails: bool = False
+) -> str:
+    """Insert an order, and await it."""
+    await session.execute(text("INSERT INTO orders VALUES (:id)"), {"id": order_id})
+    if fails:
+        raise ValueError("no")
+    return f"{order_id} added"
+
+
+def test_a_handler_that_is_async_awaits_its_session(ledger: rml.Ledger, url: str) -> None:
+    """A session, one that stands for its task's, or a connection; also an entry of one's own."""
+
+    async def work(session: Callable[[], AsyncSession]) -> None:
+        async with session() as db, db.begin():
+            assert ["o-1 added"] * 2 == [await add(db, "o-1") for _ in range(2)]
+            with pytest.raises(ValueError, match="no"):
+                await add(db, "o-2", fails=True)
+            await ledger.on(db).append("order.noted", world="RML2")
+        async with session() as db:
+            await add(db, "o-3")
+            await db.rollback()
+
+        async with session() as db:
+            engine = db.bind
+            assert engine is not None
+        scoped = async_scoped_session(async_sessionmaker(engine), asyncio.current_task)
+        await add(scoped, "o-4")
+        await scoped.commit()
+        await scoped.remove()
+        async with engine.connect() as connection:
+            await add(connection, "o-5")
+            await connection.commit()
+            assert ["o-1", "o-4", "o-5"] == list(
+                await connection.scalars(text("SELECT id FROM orders ORDER BY id"))
+            )
+        with pytest.raises(EnlistmentError, match=r"await connection.start\(\)"):
+            ledger.on(engine.connect())
+
+    run(url, work)
+    assert [*PAIR, "order.noted", *PAIR, *PAIR] == kinds(ledger)
+
+
 def test_a_second_call_waits_without_keeping_the_loop(ledger: rml.Ledger, url: str) -> None:
     """Both are in one thread: the first one commits while the second one waits for its key."""
 
@@ -97,7 +148,7 @@ def until_somebody_waits(url: str) -> None:
 def test_an_asynchronous_transaction_that_cannot_be_joined_is_left_as_it_was(
     ledger: rml.Ledger, url: str
 ) -> None:
-    """A read-only one; the level that sees no other's decision; a bare connection of psycopg's."""
+    """A read-only one, and the level that sees no other's decision."""
 
     async def work(session: Callable[[], AsyncSession]) -> None:
         async with session() as db:
@@ -108,9 +159,6 @@ def test_an_asynchronous_transaction_that_cannot_be_joined_is_left_as_it_was(
             await db.connection(execution_options={"isolation_level": "SERIALIZABLE"})
             with pytest.raises(EnlistmentError, match="serializable"):
                 await db.run_sync(place, "o-1")
-        async with await psycopg.AsyncConnection.connect(place_of(url).conninfo) as bare:
-            with pytest.raises(EnlistmentError, match="run_sync"):
-                ledger.on(bare)
 
     run(url, work)
     assert [] == kinds(ledger)

@@ -1,6 +1,5 @@
 """`rml init`, `rml copy` and the other commands on a ledger in PostgreSQL."""
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -205,24 +204,43 @@ def _lending(tell: Callable[[str, int, int], None]) -> object:
     return nullcontext(tell)
 
 
+# It dies once its first page is durable and nobody has sealed it, or with a page not yet committed.
+DYING = """
+import os, sys
+from contextlib import nullcontext
+from rml.cli import main
+from rml.ledger.exports import copying
+
+*places, when = sys.argv[1:]
+appending = copying._appending
+
+def die(*_):
+    os.kill(os.getpid(), 9)
+
+def told(step, done, of):
+    if done and when == "committed":
+        die()
+
+def dying(page):
+    work = appending(page)
+    return lambda transaction: (work(transaction), die())
+
+copying.PAGE_ENTRIES = 100
+sys.modules["rml.cli.copy"].bars = lambda: nullcontext(told)
+if when == "sent":
+    copying._appending = dying
+main(["copy", *places])
+"""
+
+
 def test_a_copy_that_is_killed_goes_on(server: str, tmp_path: Path, clock: rml.FrozenClock) -> None:
     """Wherever it was: what it committed and nobody had sealed is there once."""
     file, url = tmp_path / "a.db", postgres_server.new_schema(server)
     with rml.Ledger(file, clock=clock) as ledger:
-        for _ in range(4):
-            ledger.write(
-                lambda draft: [draft.append("order.noted", world="RML3") for _ in range(1_000)]
-            )
-    text = f"SELECT count(*) FROM {place_of(url).schema}.entries"
-    with psycopg.connect(server, autocommit=True) as connection:
-        for goal in (1, 2_001):
-            copying = subprocess.Popen([sys.executable, "-m", "rml", "copy", file, url])
-            there = 0
-            while there < goal and copying.poll() is None:
-                with contextlib.suppress(psycopg.errors.UndefinedTable):
-                    ((there,),) = connection.execute(text).fetchall()
-            copying.kill()
-            assert -9 == copying.wait()
+        ledger.write(lambda draft: [draft.append("order.noted", world="RML3") for _ in range(400)])
+    for when in ("committed", "sent"):
+        copying = subprocess.run([sys.executable, "-c", DYING, file, url, when], check=False)
+        assert -9 == copying.returncode
 
     result = run("copy", str(file), url, "--json")
 

@@ -62,7 +62,7 @@ def test_a_follower_behind_a_pooler_looks_by_the_clock(url: str) -> None:
         reader.start()
         for number in range(5):
             ledger.append(f"order.noted{number}", world="RML3")
-        reader.join(30)
+        reader.join(60)
 
     assert [f"order.noted{number}" for number in range(5)] == found
 

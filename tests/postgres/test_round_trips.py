@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
@@ -55,20 +56,35 @@ def protected(ledger: rml.Ledger) -> Callable[[str], int]:
     return charge
 
 
-def lines(ledger: rml.Ledger) -> list[Line]:
-    """The connections that are not lent."""
+def lent(ledger: rml.Ledger) -> AbstractContextManager[Line]:
+    """A connection of a ledger's store, which nobody else uses meanwhile."""
     store = ledger._store
     assert isinstance(store, PostgresStore)
-    return list(store._pool._pool)
+    return store._lend(None)
 
 
 def test_an_append_is_one_message(ledger: rml.Ledger, sent: list[str]) -> None:
-    """Once its statement is prepared; it reads nothing."""
-    ledger.append("order.noted", world="RML3")
-    sent.clear()
-    ledger.append("order.noted", world="RML3", personal={"name": "Ann"})
+    """Once its statement is prepared; it reads nothing. A batch is one as well."""
 
-    assert ["send_query_prepared"] == sent
+    def several(draft: rml.Draft) -> None:
+        for _ in range(3):
+            draft.append("order.noted", world="RML3", personal={"name": "Ann"})
+
+    appends = (
+        lambda: ledger.append("order.noted", world="RML3"),
+        lambda: ledger.append("order.noted", world="RML3", personal={"name": "Ann"}),
+        lambda: ledger.write(several),
+    )
+    for append in appends:
+        append()
+    sent.clear()
+    for append in appends:
+        append()
+
+    assert ["send_query_prepared"] * 3 == sent
+    store = ledger._store
+    assert isinstance(store, PostgresStore)
+    assert 10 == store.waiting().count
 
 
 def test_a_first_call_is_a_claim_and_an_outcome(ledger: rml.Ledger, sent: list[str]) -> None:
@@ -235,23 +251,26 @@ def test_a_decision_that_arrives_late_records_nothing(
     assert 2 == charge("pay-2")
     monkeypatch.undo()
     size = ledger.size
-    lines(ledger)[0].ask(*sent[place])
+    with lent(ledger) as line:
+        line.ask(*sent[place])
 
     assert size == ledger.size == 4
 
 
-def test_a_statement_that_a_pooler_lost_is_sent_as_text(ledger: rml.Ledger) -> None:
+def test_a_statement_that_a_pooler_lost_is_sent_as_text(url: str) -> None:
     """And a name that another client has prepared already stands for the same text."""
-    ledger.append("order.noted", world="RML3")
-    for line in lines(ledger):
-        line._names_kept.clear()
-    ledger.append("order.noted", world="RML3")
-    for line in lines(ledger):
-        line.execute("DEALLOCATE ALL")
-    ledger.append("order.noted", world="RML3")
-    assert 1 == protected(ledger)("pay-1")
+    with rml.Ledger(f"{url}&connections=1") as ledger:
+        ledger.append("order.noted", world="RML3")
+        with lent(ledger) as line:
+            line._names_kept.clear()
+        ledger.append("order.noted", world="RML3")
+        with lent(ledger) as line:
+            line.execute("DEALLOCATE ALL")
+        ledger.append("order.noted", world="RML3")
+        assert 1 == protected(ledger)("pay-1")
 
-    assert 5 == ledger.size
+        assert 5 == ledger.size
+        assert () == ledger.verify().problems
 
 
 def test_transactions_that_see_one_moment_decide_as_well(url: str) -> None:

@@ -170,7 +170,7 @@ def test_the_sealer_comes_by_itself(store: PostgresStore) -> None:
     """Within a moment of the append, without any reader of this process."""
     Scribe(store.origin).append(store)
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while store.waiting().count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -185,7 +185,7 @@ def test_a_follower_is_woken(url: str) -> None:
         reader = threading.Thread(target=lambda: found.append(next(follower)))
         reader.start()
         receipt = writing.append("order.noted", world="RML3")
-        reader.join(20)
+        reader.join(60)
 
     assert [receipt.id] == [entry.id for entry in found]
 
@@ -233,7 +233,7 @@ def test_one_key_runs_once_over_machines(url: str, isolation: str) -> None:
     ran: list[int] = []
 
     def work(ledger: rml.Ledger, number: int) -> int:
-        @rml.idempotent("payment.charge", key=lambda: "pay-1", world="RML3", ledger=ledger, wait=20)
+        @rml.idempotent("payment.charge", key=lambda: "pay-1", world="RML3", ledger=ledger, wait=60)
         def charge() -> int:
             ran.append(number)
             return 42

@@ -11,7 +11,10 @@ from cutting_proxy import KillingProxy
 from struck import strike_everywhere
 
 import rml
+from rml.stores.postgres_line import _only
 from rml.stores.postgres_place import place_of
+
+COMMAND_OK, FATAL_ERROR = psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.FATAL_ERROR
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,16 @@ def test_a_call_survives_it(
 
     assert len(ends) > 1  # a claim and an outcome, at least
     assert not timeout or set(ends) == {"value"}
+
+
+def test_a_backend_that_ends_after_its_answer_has_given_none(server: str) -> None:
+    """It says so in a second one: what it did may not have been committed."""
+    with psycopg.connect(server) as connection:
+        made = [connection.pgconn.make_empty_result(status) for status in (COMMAND_OK, FATAL_ERROR)]
+
+        assert made[0] is _only(made[:1])
+        with pytest.raises(psycopg.Error):
+            _only(made)
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])

@@ -28,7 +28,7 @@ from rml.stores.postgres_place import place_of
 url, told, seed = sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND), sys.argv[3]
 logging.disable()
 draw = random.Random(seed)
-ledger = rml.Ledger(url, timeout=5)
+ledger = rml.Ledger(url, timeout=30)
 
 def say(*words):
     os.write(told, ("\\t".join(map(str, words)) + "\\n").encode())
@@ -103,7 +103,7 @@ def keep_alive(url: str, told: Path, number: int) -> str:
     """Run a process, and others after it if it dies; return what it complained of."""
     for life in range(LIVES):
         command = [sys.executable, "-c", WORKER, url, str(told), f"{SEED}/{number}/{life}"]
-        ended = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, timeout=60)
+        ended = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, timeout=200)
         if ended.returncode != DIED:
             break
     return ended.stderr

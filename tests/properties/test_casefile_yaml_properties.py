@@ -48,7 +48,7 @@ def told(text: str) -> tuple[object, ...]:
 
 
 @pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML has no libyaml")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_both_read_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which of the two read it is nothing that a page may depend on."""

@@ -22,6 +22,8 @@ from rml.ledger.proofs.checkpoint import Checkpoint
 from rml.ledger.proofs.merkle import tree_root
 
 ENTRIES = 260
+# What a fixture made is the same for all examples, and a busy machine is slow at times.
+UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 # When a lease runs out and when the file was made is no history.
 NOT_HISTORY = {("leases", "until"), ("meta", "value")}
 
@@ -113,7 +115,7 @@ def verified(path: Path, size: int = 0) -> Verification | None:
         return None
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=UNCHECKED)
 @given(data=st.data())
 def test_a_flipped_bit_is_found(tmp_path: Path, data: st.DataObject) -> None:
     """In any table and column."""
@@ -134,7 +136,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path, data: st.DataObject) -> None:
     assert found is None or not found.ok, cell
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=UNCHECKED)
 @example([(65529, 7)], 0)  # in the words of the schema
 @given(
     st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 7)), min_size=1, max_size=3),
@@ -166,7 +168,7 @@ def places() -> dict[str, list[int]]:
     return {name: [place for one in cells for place in one] for name, cells in found.items()}
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=UNCHECKED)
 @given(data=st.data())
 def test_a_bit_flipped_in_a_row_or_index_entry_is_found(
     tmp_path: Path, data: st.DataObject

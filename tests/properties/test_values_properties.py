@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rml.codec import canonical_json, compact_json, parse_json
 from rml.effect.request import key_text, request
-from rml.effect.values import classes_in, from_typed, to_typed
+from rml.effect.values import classes_in, from_typed, is_larger, to_typed
 from rml.error import InvalidInputError
 
 
@@ -122,6 +122,12 @@ def test_every_value_comes_back(value: object) -> None:
 
     assert value == found
     assert shape(value) == shape(found)
+
+
+@given(EXACT | ANY, st.integers(0, 200))
+def test_what_could_be_kept_is_never_called_too_large(value: object, bytes_max: int) -> None:
+    """An estimate may be too low, for others look again, and never too high."""
+    assert not is_larger(value, bytes_max) or len(compact_json(to_typed(value))) > bytes_max
 
 
 @given(EXACT)

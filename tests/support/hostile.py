@@ -21,6 +21,8 @@ HOST = "127.0.0.1"
 PATIENCE_SECONDS = 10.0
 BLINK_SECONDS = 0.05
 """How long a client waits for a server that will not answer."""
+CONNECT_SECONDS = 0.5
+"""What a client on a busy machine may need to connect, where an event loop counts its time."""
 
 Ending = Callable[[socket.socket], None]
 """What is done to a connection whose request has been read."""

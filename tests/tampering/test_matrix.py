@@ -1,6 +1,8 @@
-"""Every attack of the tampering matrix on our own ledger, at every level."""
+"""Every attack of the tampering matrix on our own ledger, at every level; and the page about it."""
 
+import importlib.util
 import sqlite3
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +15,7 @@ from tampering.matrix import CATCHES, REMARKED, Found, results
 
 import rml
 
+TOOL = Path(__file__).parent.parent.parent / "tools" / "tampering_page.py"
 LEVELS = [log.name for log in LEDGERS]
 BY_NAME = {log.name: log for log in LEDGERS}
 # The attacks that rewrite everything which follows from the entries; all others show at once.
@@ -113,6 +116,22 @@ def test_an_honest_ledger_is_never_accused(
     told = log.verify(path)
 
     assert (False, log.level.value) == (told.caught, told.level)
+
+
+def test_the_page_is_current() -> None:
+    """Its tables are what `python tools/tampering_page.py` writes, of our ledger and its peers."""
+    for peer in ("signledger", "auditchain"):
+        pytest.importorskip(peer, reason=f"{peer} is not installed: its column cannot be checked")
+    spec = importlib.util.spec_from_file_location("tampering_page", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    page = tool.PAGE.read_text(encoding="utf-8")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the peers' own
+        assert page == tool.page(page)
 
 
 def test_there_are_tiles_to_attack() -> None:

@@ -1,9 +1,12 @@
 """What a type checker must see in the decorator, the ledger and the casebook. Never executed."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, assert_type
+
+import psycopg
 
 import rml
 
@@ -70,6 +73,19 @@ class Shop:
 
 def methods_keep_their_receiver(shop: Shop) -> None:
     assert_type(shop.charge("pay-1", 1999), Charged | None)
+
+
+# ---------------------------------------------------------------- an application's own transaction
+
+
+async def what_is_joined_is_awaited_if_its_commit_is(
+    ledger: rml.Ledger, plain: sqlite3.Connection, awaited: psycopg.AsyncConnection
+) -> None:
+    assert_type(ledger.on(plain), rml.Enlisted)
+    assert_type(ledger.on(plain).append("order.noted", world="RML2"), rml.Receipt)
+    assert_type(ledger.on(awaited), rml.AsyncEnlisted)
+    assert_type(await ledger.on(awaited).append("order.noted", world="RML2"), rml.Receipt)
+    assert_type(await ledger.on(awaited).write(lambda draft: len(draft.leases())), int)
 
 
 # ------------------------------------------------------------------------- reconciling, deciding

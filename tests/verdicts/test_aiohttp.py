@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from hostile import (
     BLINK_SECONDS,
+    CONNECT_SECONDS,
     PATIENCE_SECONDS,
     after_a_first_answer,
     after_reading,
@@ -37,7 +38,9 @@ class TestAiohttp(GeneralHttpVerdicts):
         """Send requests."""
 
         async def send() -> None:
-            limits = aiohttp.ClientTimeout(sock_connect=timeout, sock_read=timeout)
+            limits = aiohttp.ClientTimeout(
+                sock_connect=max(timeout, CONNECT_SECONDS), sock_read=timeout
+            )
             async with aiohttp.ClientSession(timeout=limits) as session:
                 for _ in range(times):
                     async with session.request(method, url, proxy=proxy) as response:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from hostile import (
     BLINK_SECONDS,
+    CONNECT_SECONDS,
     PATIENCE_SECONDS,
     after_reading,
     answering,
@@ -56,8 +57,9 @@ class TestAsyncHttpx(GeneralHttpVerdicts):
 
         async def send() -> None:
             options: dict[str, Any] = {"verify": url.startswith("https:"), "proxy": proxy}
+            limits = httpx.Timeout(timeout, connect=max(timeout, CONNECT_SECONDS))
             async with httpx.AsyncClient(
-                trust_env=False, follow_redirects=True, timeout=timeout, **options
+                trust_env=False, follow_redirects=True, timeout=limits, **options
             ) as client:
                 for _ in range(times):
                     (await client.request(method, url)).raise_for_status()

@@ -19,7 +19,14 @@ import requests
 import stripe
 import urllib3
 from botocore.config import Config
-from hostile import HOST, HostileServer, after_reading, answering, refusing
+from hostile import (
+    HOST,
+    PATIENCE_SECONDS,
+    HostileServer,
+    after_reading,
+    answering,
+    refusing,
+)
 from http_verdicts import Serve
 from protected import the_effect
 
@@ -111,7 +118,7 @@ def by_grpc(url: str, key: str) -> None:
     address = url.removesuffix("/charge").rpartition("/")[2]
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary("/bank/charge")
-        call(b"5", metadata=(("idempotency-key", key),), timeout=2)
+        call(b"5", metadata=(("idempotency-key", key),), timeout=PATIENCE_SECONDS)
 
 
 EVERY_CLIENT = [

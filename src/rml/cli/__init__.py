@@ -32,6 +32,7 @@ from rml.cli.init import init
 from rml.cli.keygen import keygen
 from rml.cli.lever import lever
 from rml.cli.lint import lint
+from rml.cli.listing import Commands
 from rml.cli.output import examples
 from rml.cli.pending import pending
 from rml.cli.place import ledger_option
@@ -39,6 +40,7 @@ from rml.cli.prove import prove
 from rml.cli.prune import prune
 from rml.cli.reconcile import reconcile
 from rml.cli.resolve import resolve
+from rml.cli.resume import resume
 from rml.cli.show import show
 from rml.cli.tail import tail
 from rml.cli.verify import verify
@@ -49,11 +51,8 @@ __all__ = ["main"]
 COMPLETE_VARIABLE: Final = "_RML_COMPLETE"
 
 
-class _Commands(click.Group):
-    """Commands in the order in which a newcomer needs them, ending in one of our exit statuses."""
-
-    def list_commands(self, ctx: click.Context | None) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
+class _CommandLine(Commands):
+    """The whole command line, which ends in one of our exit statuses."""
 
     def main(
         self,
@@ -76,7 +75,7 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands,
+    cls=_CommandLine,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "rml demo                                   see it happen",
@@ -92,6 +91,7 @@ def main(context: click.Context) -> None:
     """Keep a history of effects that nobody can quietly rewrite.
 
     The ledger is named by --ledger, before or after the command, or by RML_LEDGER.
+
     Exit status: 0 fine, 1 the answer is no, 2 could not tell.
     """
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -99,7 +99,20 @@ def main(context: click.Context) -> None:
 
 
 for _command in (
-    *(demo, verify, tail, show, effects, reconcile, resolve, correct, pending, erase, prune),
+    *(
+        demo,
+        verify,
+        tail,
+        show,
+        effects,
+        reconcile,
+        resolve,
+        resume,
+        correct,
+        pending,
+        erase,
+        prune,
+    ),
     *(lever, cases, case),
     *(keygen, checkpoint, prove, export, verify_bundle, backup, init, copy, doctor, lint),
 ):

@@ -24,7 +24,7 @@ PLACES_MAX: Final = 2
     )
 )
 @click.argument("words", metavar="[LEDGER] FILE", nargs=-1, required=True)
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier backup of this ledger.")
 @ledger_option
 @json_option
 @click.pass_context

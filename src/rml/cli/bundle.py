@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rml.cli.casework import admit_reader, reader_options
 from rml.cli.ending import FINE
 from rml.cli.key import key_option, read_signer
 from rml.cli.naming import as_id
@@ -41,6 +42,7 @@ NOT_SHOWN = "that there are no other entries about it, nor what is withheld, era
     help="A personal field whose values go into the bundle; none do unless they are named.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@reader_options
 @ledger_option
 @json_option
 def bundle(
@@ -50,6 +52,8 @@ def bundle(
     key: Path,
     disclose: Sequence[str],
     overwrite: bool,
+    by: str | None,
+    reason: str | None,
     as_json: bool,
 ) -> int:
     """Write what an auditor can check without the ledger.
@@ -57,11 +61,13 @@ def bundle(
     A bundle is entries with their proofs, and one signed checkpoint for all of them. ABOUT is an
     incident's id, or ids of effects, or entries by id or place. What corrects them comes with them.
     FILE is a zip archive; `rml verify-bundle` checks it, and its README.txt says how to do so
-    without rml.
+    without rml. What belongs to a private case goes in with --by and --reason, and that is
+    recorded.
     """
     with opened_ledger(signer=read_signer(key)) as ledger, progress_bar("proving") as progress:
         ids = [_as_recorded(ledger, one) for one in about]
         made = Bundle.of(ledger, *ids, disclose=disclose, progress=progress)
+        admit_reader(ledger, (entry.incident for entry in made.entries), by, reason)
     made.write(file, overwrite=overwrite)
     checkpoint = Checkpoint.from_text(made.checkpoint.partition("\n\n")[0] + "\n")
     document = {"file": str(file), **_shape(made, checkpoint)}

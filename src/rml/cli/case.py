@@ -38,7 +38,9 @@ from rml.effect.state import Effect, EffectState
 from rml.incident.case import Case
 from rml.incident.command.communication import Notice
 from rml.incident.command.postmortem import PostmortemDue
+from rml.incident.levers.containment import Containment
 from rml.incident.pages import standing
+from rml.incident.pages.standing import in_groups
 from rml.incident.projection import Projection
 from rml.ledger.ledger import Ledger
 
@@ -87,7 +89,7 @@ def show(*, as_yaml: bool, by: str | None, reason: str | None, as_json: bool) ->
     return FINE
 
 
-@case.command(epilog=examples("rml case INC-2026-0001 missing && rml case INC-2026-0001 close"))
+@case.command(epilog=examples("rml case INC-2026-0001 missing && echo it may be closed"))
 @reader_options
 @case_options
 def missing(*, by: str | None, reason: str | None, as_json: bool) -> int:
@@ -231,13 +233,16 @@ def show_read(ledger: Ledger, shown: Case, *, as_json: bool) -> None:
     read = shown.read()
     missing = [in_options(need, shown.id) for need in shown.missing()]
     effects = [effect for effect in map(ledger.look, read.effects) if effect is not None]
+    containment = shown.containment
     if as_json:
         document = {"type": "case", **case_shape(read, shown.postmortem_due), "missing": missing}
+        document["containment"] = containment.to_dict()
         document["children"] = [child.to_dict() for child in shown.children]
         say_json({**document, "effects": list(read.effects), "file": read.file.to_dict()})
     else:
         lines = [
             *_head(read, ledger.clock.now(), shown.postmortem_due),
+            *_containment(containment, shown.id),
             *_children(shown),
             *_timeline(read),
             *_decisions(read),
@@ -289,6 +294,14 @@ def _lessons(read: Projection) -> list[str]:
     return ["", "Lessons", *fields(lessons, indent="  ")] if lessons else []
 
 
+def _containment(found: Containment, incident: str) -> list[str]:
+    if not found.stopped:
+        return []
+    lines = [line for one in found.stopped for line in wrapped(str(one), "  ", "    ")]
+    said = wrapped(in_options(str(found), incident), "  ", "    ")
+    return ["", "Containment (UTC)", *said, *lines]
+
+
 def _children(shown: Case) -> list[str]:
     lines = [line for child in shown.children for line in wrapped(str(child), "  ", "    ")]
     return ["", "Parts", *lines] if lines else []
@@ -314,4 +327,4 @@ def _missing(missing: list[str], *, is_closed: bool) -> list[str]:
     if not missing:
         return []
     lines = ["", "Missing" if is_closed else "Missing before it can be closed"]
-    return lines + [line for need in missing for line in wrapped(need, "  - ", "    ")]
+    return lines + [line for need in in_groups(missing) for line in wrapped(need, "  - ", "    ")]

@@ -19,14 +19,15 @@ from rml.cli.casework import (
     take,
 )
 from rml.cli.ending import FINE, NO
-from rml.cli.output import examples, fields, moment, say, say_json, wrapped
+from rml.cli.naming import as_id
+from rml.cli.output import examples, fields, moment, say, say_json, span, table, wrapped
 from rml.cli.place import opened_ledger
 from rml.cli.shape import entry_shape
 from rml.cli.wording import in_options
 from rml.incident.casebook import Casebook
 from rml.incident.evidence.impact import Impact
 from rml.incident.evidence.joining import JoinedTimeline
-from rml.incident.levers.containment import QUIET
+from rml.incident.levers.containment import QUIET, Containment
 
 
 @click.command(
@@ -39,6 +40,7 @@ from rml.incident.levers.containment import QUIET
 )
 @click.option("--operation", metavar="OP", required=True, help="Whose effects are counted.")
 @listed("--key", "NAME", "What should have made two effects one: a fact, `key` or `scope`")
+@click.option("--every", is_flag=True, help="Count every effect, for all of them are harm.")
 @click.option("--within", metavar="S", type=float, help="Seconds between two duplicates.")
 @moment_option("--since", "Only effects that began then or later.")
 @moment_option("--until", "Only effects that began before.")
@@ -55,6 +57,7 @@ def impact(
     *,
     operation: str,
     key: tuple[str, ...],
+    every: bool,
     within: float | None,
     since: datetime | None,
     until: datetime | None,
@@ -68,8 +71,11 @@ def impact(
 ) -> int:
     """Count what happened and should not have; the count is recorded with its query.
 
-    Without --key, every effect of the operation that happened is counted.
+    Duplicates are found by --key; with --every, each effect that happened is counted. What is
+    counted is harm, which needs a correction before the case can be closed.
     """
+    if every is bool(key):
+        raise click.UsageError("say --key for duplicates, or --every where each effect is harm")
     with opened_ledger() as ledger:
         found = Casebook(ledger)[named_incident()].count_impact(
             operation=operation,
@@ -126,17 +132,37 @@ def containment(*, quiet: float, by: str | None, reason: str | None, as_json: bo
     if as_json:
         say_json(found.to_dict())
     else:
-        named = [
-            ("stopped", ", ".join(found.operations) or None),
-            ("begun since", ", ".join(found.offending) or None),
-            ("in flight", ", ".join(found.in_flight) or None),
-            ("in doubt", ", ".join(found.in_doubt) or None),
-            ("proven by", ", ".join(window.stop.by for window in found.windows) or None),
-            ("came again", ", ".join(found.again) or None),
-            ("not searched", ", ".join(found.unsearched) or None),
-        ]
-        say([*wrapped(in_options(str(found), incident), "", "  "), *fields(named)])
+        say(containment_page(found, incident))
     return FINE if found.proven else NO
+
+
+def containment_page(found: Containment, incident: str) -> list[str]:
+    """Return whether the bleeding has stopped, and what became of each thing that was stopped."""
+    rows = [
+        [
+            one.stop.what,
+            moment(one.stop.at),
+            "" if one.until is None else moment(one.until),
+            span(None if one.quiet_since is None else one.quiet),
+            "yes" if one.proven else "no",
+        ]
+        for one in found.stopped
+    ]
+    notes = [
+        f"by {one.stop.by}{', broken by ' if one.broken_by else ''}{', '.join(one.broken_by)}"
+        for one in found.stopped
+    ]
+    heads = ["STOPPED", "SINCE (UTC)", "UNTIL (UTC)", ">QUIET FOR", "PROVEN"]
+    named = [
+        ("about", ", ".join(found.operations) or None),
+        ("not stopped", ", ".join(found.uncovered) or None),
+        ("in flight", ", ".join(found.in_flight) or None),
+        ("in doubt", ", ".join(found.in_doubt) or None),
+        ("came again", ", ".join(found.again) or None),
+        ("not searched", ", ".join(found.unsearched) or None),
+    ]
+    lines = [*wrapped(in_options(str(found), incident), "", "  "), *fields(named)]
+    return [*lines, "", *table(heads, rows, notes)] if rows else lines
 
 
 @click.command(
@@ -203,7 +229,8 @@ def _timeline_page(found: JoinedTimeline) -> list[str]:
 def evidence(*, entry: str, reason: str, by: str, as_json: bool) -> int:
     """Print an entry of the case or of its effects; who reads it, and why, is recorded first."""
     with opened_ledger() as ledger:
-        found = Casebook(ledger)[named_incident()].read_evidence(entry, by=by, reason=reason)
+        case = Casebook(ledger)[named_incident()]
+        found = case.read_evidence(as_id(ledger, entry), by=by, reason=reason)
     shape = {**entry_shape(found), "personal": dict(found.personal)}
     if as_json:
         say_json(shape)

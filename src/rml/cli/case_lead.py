@@ -28,7 +28,7 @@ from rml.cli.output import examples
 @override_option
 @case_options
 def take_role(*, role: str, by: str, override: str | None, as_json: bool) -> int:
-    """Put on a hat: commander, communicator, investigator, ops_lead, scribe, ..."""
+    """Put on a hat: commander, communicator, ops_lead, scribe or another."""
     return take(
         lambda case: case.take(role, by=by, override=override), f"{by} is {role}", as_json=as_json
     )
@@ -130,7 +130,12 @@ def order(*, detail: str, to: str, by: str, as_json: bool) -> int:
 @case_options
 def read_back(*, order_id: str, detail: str, by: str, as_json: bool) -> int:
     """Say an order back as it was understood."""
-    return take(lambda case: case.read_back(order_id, detail, by=by), "read back", as_json=as_json)
+    return take(
+        lambda case, order: case.read_back(order, detail, by=by),
+        "read back",
+        as_json=as_json,
+        order=order_id,
+    )
 
 
 @click.command(epilog=examples("rml case INC-2026-0001 confirm-order ID --by mina"))
@@ -141,9 +146,10 @@ def read_back(*, order_id: str, detail: str, by: str, as_json: bool) -> int:
 def confirm_order(*, order_id: str, by: str, override: str | None, as_json: bool) -> int:
     """Confirm that an order was understood."""
     return take(
-        lambda case: case.confirm_order(order_id, by=by, override=override),
+        lambda case, order: case.confirm_order(order, by=by, override=override),
         "order confirmed",
         as_json=as_json,
+        order=order_id,
     )
 
 
@@ -162,10 +168,12 @@ def confirm_order(*, order_id: str, by: str, override: str | None, as_json: bool
 @click.option("--ends", metavar="ID", help="The note that this answers or disproves.")
 @by_option
 @case_options
-def note(*, detail: str, as_json: bool, **options: Any) -> int:
+def note(*, detail: str, ends: str | None, as_json: bool, **options: Any) -> int:
     """Hang a note on the board: what is known apart from what is thought."""
     known = given(**options)
-    return take(lambda case: case.note(detail, **known), "noted", as_json=as_json)
+    return take(
+        lambda case, **ids: case.note(detail, **known, **ids), "noted", as_json=as_json, ends=ends
+    )
 
 
 @click.command(
@@ -207,7 +215,12 @@ def link(*, relation: str, to: str, by: str, as_json: bool) -> int:
 @case_options
 def lift(*, mitigation: str, detail: str, by: str, at: datetime | None, as_json: bool) -> int:
     """Record that a temporary mitigation is gone."""
-    return take(lambda case: case.lift(mitigation, detail, by=by, at=at), "lifted", as_json=as_json)
+    return take(
+        lambda case, mitigation: case.lift(mitigation, detail, by=by, at=at),
+        "lifted",
+        as_json=as_json,
+        mitigation=mitigation,
+    )
 
 
 @click.command(
@@ -264,11 +277,14 @@ def downscope(
 @click.argument("items", nargs=-1, required=True)
 @click.option("--evidence", metavar="TEXT", required=True, help="What was seen.")
 @by_option
+@override_option
 @case_options
-def confirm(*, items: Sequence[str], evidence: str, by: str, as_json: bool) -> int:
+def confirm(
+    *, items: Sequence[str], evidence: str, by: str, override: str | None, as_json: bool
+) -> int:
     """Confirm lines of the lists that end a case: resolution, recovery, stand_down."""
     return take(
-        lambda case: case.confirm(*items, by=by, evidence=evidence),
+        lambda case: case.confirm(*items, by=by, evidence=evidence, override=override),
         f"confirmed {', '.join(items)}",
         as_json=as_json,
     )

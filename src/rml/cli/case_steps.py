@@ -114,6 +114,7 @@ def contain(
 @click.option("--transactions-estimate", metavar="N", type=int, help="Likewise, transactions.")
 @listed("--criterion", "C", "Why it is an incident, such as security or unknown-impact")
 @listed("--harmed", "ID", "An effect or entry that must be corrected")
+@listed("--unharmed", "ID", "One that was counted as harm and is none; needs --evidence")
 @click.option("--query", metavar="TEXT", help="How it was counted.")
 @click.option("--root-cause", metavar="TEXT", help="Why it happened.")
 @moment_option("--started-at", "When it began.")
@@ -124,10 +125,23 @@ def contain(
 @at_option
 @override_option
 @case_options
-def understand(*, detail: str, as_json: bool, **options: Any) -> int:
+def understand(
+    *,
+    detail: str,
+    harmed: Sequence[str],
+    unharmed: Sequence[str],
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Record what happened and how much of it is history; leave out what is not known."""
     known = given(**options, criteria=options.pop("criterion"))
-    return take(lambda case: case.understand(detail, **known), "understood", as_json=as_json)
+    return take(
+        lambda case, **ids: case.understand(detail, **known, **ids),
+        "understood",
+        as_json=as_json,
+        harmed=harmed,
+        unharmed=unharmed,
+    )
 
 
 @click.command(
@@ -158,6 +172,7 @@ def decide(
     summary: str,
     decided_by: Sequence[str],
     absent: Sequence[str],
+    amends: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -168,9 +183,10 @@ def decide(
     excused = pairs("--absent", absent)
     more = given(**options)
     return take(
-        lambda case: case.decide(summary, decided_by=names, absent=excused, **more),
+        lambda case, **ids: case.decide(summary, decided_by=names, absent=excused, **more, **ids),
         "decided",
         as_json=as_json,
+        amends=amends,
     )
 
 
@@ -198,9 +214,10 @@ def act(*, type_: str, correction: Sequence[str], as_json: bool, **options: Any)
     """Record what was done about it."""
     known = given(**options)
     return take(
-        lambda case: case.act(type_, corrections=correction, **known),
+        lambda case, **ids: case.act(type_, **known, **ids),
         f"acted: {type_}",
         as_json=as_json,
+        corrections=correction,
     )
 
 

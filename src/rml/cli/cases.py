@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from rml.cli.casework import by_option, listed, moment_option, noticed_options, pairs
+from rml.cli.casework import (
+    book_for,
+    by_option,
+    listed,
+    moment_option,
+    noticed_options,
+    pairs,
+    reader_asked,
+    reader_options,
+)
 from rml.cli.ending import FINE
+from rml.cli.listing import Commands
 from rml.cli.naming import placed, shown_receipt
 from rml.cli.output import clean, examples, fields, json_option, moment, say, say_json, span, table
 from rml.cli.place import ledger_option, opened_ledger
@@ -18,6 +28,7 @@ from rml.cli.shape import case_shape, pages_text
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.projection import Projection
 from rml.ledger.entry import check_text
+from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     epilog=examples(
         "rml cases --ledger payments.db",
@@ -43,19 +55,29 @@ if TYPE_CHECKING:
     help=f"Only cases of this status: {', '.join(CaseStatus)}.",
 )
 @click.option("--open", "only_open", is_flag=True, help="Only cases that are not closed.")
-@click.option("--private", is_flag=True, help="Also those that are kept private.")
+@click.option(
+    "--private", is_flag=True, help="Also those that are kept private, with --by and --reason."
+)
+@reader_options
 @ledger_option
 @json_option
 @click.pass_context
 def cases(
-    context: click.Context, *, status: str | None, only_open: bool, private: bool, as_json: bool
+    context: click.Context,
+    *,
+    status: str | None,
+    only_open: bool,
+    private: bool,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
 ) -> int:
     """List the cases, oldest first; private ones only with --private."""
     if context.invoked_subcommand is not None:
         return FINE
     wanted = None if status is None else CaseStatus(status)
-    with opened_ledger() as ledger:
-        book = _book(ledger).cases(
+    with opened_ledger() as ledger, reader_asked(by, reason):
+        book = book_for(ledger, by, reason).cases(
             status=wanted, open=True if only_open else None, private=None if private else False
         )
         found = [(case.read(), case.postmortem_due) for case in book]
@@ -101,6 +123,7 @@ def book_metrics(*, since: datetime | None, until: datetime | None, as_json: boo
 @click.option("--service", metavar="NAME", help="Whose; only problems of one service are alike.")
 @noticed_options
 @listed("--criterion", "C", "Why it is an incident, such as security or unknown-impact")
+@click.option("--force", is_flag=True, help="Also if the ledger knows no effect of the operation.")
 @by_option
 @ledger_option
 @json_option
@@ -111,16 +134,30 @@ def open_case(
     service: str | None,
     noticed: Mapping[str, str],
     criterion: tuple[str, ...],
+    operation: str | None,
+    force: bool,
     as_json: bool,
     **told: Any,
 ) -> int:
     """Open a case for WHAT has reached history, or join the open one like it."""
+    from rml.incident.levers.levers import unknown_operation
     from rml.incident.signals.escalation import escalate, suspect
 
     signal = suspect if gray else escalate
     with opened_ledger() as ledger:
+        strange = None if operation is None else unknown_operation(ledger, operation)
+        if strange is not None and not force:
+            message = f"{strange}; to open the case all the same, say --force"
+            raise UnknownIdError(message)
         ledger.service = None if service is None else check_text("service", service)
-        found = signal(what, ledger=ledger, detected_by=noticed or None, criteria=criterion, **told)
+        found = signal(
+            what,
+            operation=operation,
+            ledger=ledger,
+            detected_by=noticed or None,
+            criteria=criterion,
+            **told,
+        )
     if as_json:
         say_json(attrs.asdict(found))
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -11,13 +12,16 @@ import attrs
 import click
 
 from rml.cli.ending import FINE, NO
-from rml.cli.naming import placed, shown_receipt
+from rml.cli.listing import Commands
+from rml.cli.naming import as_id, placed, shown_receipt
 from rml.cli.output import clean, json_option, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.wording import in_options
 from rml.clock import parse_utc
 from rml.incident.case import Case
 from rml.incident.casebook import Casebook
+from rml.incident.pages.standing import in_groups
+from rml.incident.private import PrivateCaseError, is_private
 from rml.incident.rule import StepRefusedError
 from rml.ledger.draft import Receipt
 from rml.ledger.ledger import Ledger
@@ -27,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _INCIDENT: Final = "rml.cli.casework.incident"
 
 
-class CaseGroup(click.Group):
+class CaseGroup(Commands):
     """Commands that come after an incident's id; without one, the case is shown."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -39,10 +43,6 @@ class CaseGroup(click.Group):
                     return super().parse_args(ctx, rest)
                 args = [*args[: len(args) - len(rest)], "show", *rest]
         return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the commands in the order in which a case needs them."""
-        return list(self.commands)
 
 
 def name_incident(context: click.Context, incident: str) -> None:
@@ -161,14 +161,48 @@ def read_case(ledger: Ledger, incident: str, by: str | None, reason: str | None)
     Raises:
         UsageError: it is private, and nobody says so.
     """
-    found = Casebook(ledger)[incident]
-    if found.read().is_private:
-        if by is None or reason is None:
-            raise click.UsageError(
-                f"{incident} is private: say --by and --reason; who reads it is recorded"
-            )
-        found.read_evidence(found.entries[0].id, by=by, reason=reason)
+    found = book_for(ledger, by, reason)[incident]
+    with reader_asked(by, reason):
+        found.read()
     return found
+
+
+def book_for(ledger: Ledger, by: str | None, reason: str | None) -> Casebook:
+    """Return the casebook, for a reader of private cases if they say who they are and what for."""
+    book = Casebook(ledger)
+    return book if by is None or reason is None else book.as_reader(by, reason=reason)
+
+
+def admit_reader(
+    ledger: Ledger, incidents: Iterable[str | None], by: str | None, reason: str | None
+) -> None:
+    """Record who reads what belongs to private cases, before it is written or shown.
+
+    Raises:
+        UsageError: nobody says so.
+        PrivateCaseError: it cannot be recorded.
+    """
+    for incident in dict.fromkeys(incidents):
+        if is_private(ledger, incident):
+            read_case(ledger, str(incident), by, reason)
+
+
+@contextmanager
+def reader_asked(by: str | None, reason: str | None) -> Iterator[None]:
+    """Ask in the words of the command line who reads a private case.
+
+    Raises:
+        UsageError: nobody says so.
+        PrivateCaseError: it cannot be recorded.
+    """
+    try:
+        yield
+    except PrivateCaseError as error:
+        if by is not None and reason is not None:
+            raise
+        private = error.message.partition(" is private")[0]
+        message = f"{private} is private: say --by and --reason; who reads it is recorded"
+        raise click.UsageError(message) from None
 
 
 def given(**options: object) -> Mapping[str, Any]:
@@ -187,13 +221,27 @@ def _lines(error: StepRefusedError, refused: str, incident: str) -> Iterator[str
         yield f"rml: {refused}"
         return
     yield f"rml: {incident}: {len(missing)} things are missing"
-    yield from (f"  - {in_options(one, incident)}" for one in missing)
+    yield from (f"  - {in_options(one, incident)}" for one in in_groups(missing))
     way = "; to go on knowingly, give --override a reason" if error.details["overridable"] else ""
     yield f"rules {', '.join(error.details['rules'])}{way}"
 
 
-def take(step: Callable[[Case], Receipt], done: str, *, as_json: bool) -> int:
+def _ids(ledger: Ledger, named: str | Sequence[str]) -> str | list[str]:
+    if isinstance(named, str):
+        return as_id(ledger, named)
+    return [as_id(ledger, one) for one in named]
+
+
+def take(
+    step: Callable[..., Receipt], done: str, *, as_json: bool, **named: str | Sequence[str] | None
+) -> int:
     """Take a step on the case of this command line, and say how it ended.
+
+    Args:
+        step: takes it; given the case, and ``named`` as ids.
+        done: what is said then.
+        as_json: whether as JSON.
+        named: entries or effects that the step names, if any: by id, or by place.
 
     Returns:
         1 where a rule bars it, with the rule on stderr.
@@ -201,7 +249,8 @@ def take(step: Callable[[Case], Receipt], done: str, *, as_json: bool) -> int:
     incident = named_incident()
     with opened_ledger() as ledger:
         try:
-            receipt = placed(ledger, step(Casebook(ledger)[incident]))
+            ids = {name: _ids(ledger, given) for name, given in named.items() if given}
+            receipt = placed(ledger, step(Casebook(ledger)[incident], **ids))
         except StepRefusedError as error:
             refused = in_options(error.message, incident)
             if as_json:

@@ -13,6 +13,7 @@ import click
 from rml.cli.bundle import bundle
 from rml.cli.ending import FINE
 from rml.cli.key import key_option, read_signer
+from rml.cli.listing import Commands
 from rml.cli.output import examples, fields, json_option, progress_bar, say, say_json
 from rml.cli.place import ledger_option, named_ledger, opened_ledger
 from rml.cli.shape import effect_shape, entry_shape
@@ -35,13 +36,14 @@ _EFFECT: Final = (
 
 
 @click.group(
+    cls=Commands,
     epilog=examples(
         "rml export bundle INC-2026-0001 case.zip --key payments.key",
         "rml export tiles public/ --key payments.key",
         "rml export entries entries.parquet",
         "rml export effects effects.csv --json",
         "rml export datasette datasette.yaml",
-    )
+    ),
 )
 def export() -> None:
     """Write what leaves the ledger: for auditors, for tables, for Datasette.

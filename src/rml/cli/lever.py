@@ -9,6 +9,7 @@ import attrs
 import click
 
 from rml.cli.ending import FINE, NO
+from rml.cli.listing import Commands
 from rml.cli.output import clean, examples, json_option, moment, say, say_json, table, wrapped
 from rml.cli.place import ledger_option, opened_ledger
 from rml.incident.levers.lever import Lever, named
@@ -18,12 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(
+    cls=Commands,
     epilog=examples(
         'rml lever pull payment.charge --by ada --reason "charges twice" \\',
         "    --incident INC-2026-0001",
         "rml lever list",
         'rml lever release payment.charge --by ada --reason "fixed in 4.2.1"',
-    )
+    ),
 )
 def lever() -> None:
     """Stop an operation, on the record: no call of it is begun until it is released.

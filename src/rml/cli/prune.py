@@ -71,6 +71,8 @@ def prune(
         what = f"This removes all that is kept beside entries {where} in {place}."
         confirm(what, CONFIRMATION, "nothing was pruned")
     with opened_ledger() as ledger, progress_bar("pruning", ledger.size) as progress:
+        if below is not None and below > ledger.size:
+            raise click.UsageError(f"--below {below}: the ledger has {ledger.size} entries")
         done = ledger.prune(edge, by=by, reason=reason, progress=progress)
     if as_json:
         say_json(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rml.cli.effects import way_out
 from rml.cli.output import fields, moment, paint, say, say_json, table
 from rml.cli.shape import entry_shape, saga_shape
-from rml.cli.tail import entry_table
+from rml.cli.tail import entry_table, public
 from rml.effect.saga_state import Saga, fold_saga
 from rml.effect.state import EffectState
 from rml.ledger.errors import UnknownIdError
@@ -24,13 +24,13 @@ def show_saga(ledger: Ledger, saga_id: str, *, as_json: bool) -> None:
     if saga is None:
         raise UnknownIdError(f"no saga {shown(saga_id)} is in this ledger")
     if as_json:
-        shapes = [entry_shape(entry) for entry in entries]
+        shapes = [entry_shape(public(ledger, entry)) for entry in entries]
         say_json({"type": "saga", **saga_shape(saga), "entries": shapes})
         return
     lines = fields(_known(saga))
     lines[1] = lines[1].replace(saga.state.value, paint(saga.state.value), 1)
     lines += _steps(saga)
-    lines += ["", "Entries", *entry_table(entries, indent="  ")]
+    lines += ["", "Entries", *entry_table([public(ledger, one) for one in entries], indent="  ")]
     tried = [effect for step in saga.steps for effect in (step.effect, step.undo)]
     lines += way_out([one for one in tried if one and one.state is EffectState.IN_DOUBT])
     say(lines)

@@ -17,10 +17,11 @@ from rml.cli.output import examples, fields, json_option, moment, paint, say, sa
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.sagas import show_saga
 from rml.cli.shape import effect_shape, entry_shape
-from rml.cli.tail import entry_table
+from rml.cli.tail import entry_table, public
 from rml.effect.state import Effect, EffectState
 from rml.error import InvalidInputError
 from rml.incident.casebook import Casebook
+from rml.incident.private import is_private
 from rml.ledger.entry import COLUMNS, Entry
 from rml.ledger.erasures.erasure import Erased
 from rml.ledger.erasures.retention import ERASED
@@ -102,17 +103,18 @@ def _show_request(ledger: Ledger, correlation: str, *, as_json: bool) -> bool:
         return False
     if not trail.entries:
         return False
+    entries = [public(ledger, entry) for entry in trail.entries]
     if as_json:
         document: dict[str, object] = {"type": "request", "correlation": correlation}
         document["effects"] = [effect_shape(effect) for effect in trail.effects]
-        document["errors"] = [entry_shape(entry) for entry in trail.errors]
+        document["errors"] = [entry_shape(public(ledger, entry)) for entry in trail.errors]
         document["incidents"] = list(trail.incidents)
-        say_json({**document, "entries": [entry_shape(entry) for entry in trail.entries]})
+        say_json({**document, "entries": [entry_shape(entry) for entry in entries]})
         return True
     lines = fields([("request", correlation), ("incidents", ", ".join(trail.incidents) or None)])
     if trail.effects:
         lines += ["", "Effects", *effect_page(list(trail.effects))]
-    say([*lines, "", "Entries", *entry_table(trail.entries, indent="  ")])
+    say([*lines, "", "Entries", *entry_table(entries, indent="  ")])
     return True
 
 
@@ -144,8 +146,7 @@ def _show_entry(ledger: Ledger, entry: Entry, *, as_json: bool) -> None:
 
 def _check_public(ledger: Ledger, entry: Entry) -> None:
     """Refuse to show evidence of a private case here, where nobody says who reads it."""
-    book = Casebook(ledger)
-    if entry.incident in book and book[entry.incident or ""].read().is_private:
+    if is_private(ledger, entry.incident):
         raise click.UsageError(
             f"it is evidence of {entry.incident}, which is private: "
             f"rml case {entry.incident} evidence {entry.id} --by NAME --reason TEXT"
@@ -155,7 +156,7 @@ def _check_public(ledger: Ledger, entry: Entry) -> None:
 def _corrected_by(ledger: Ledger, entry: Entry) -> list[Entry]:
     """Return what names an entry as amended, and what corrects the effect that it belongs to."""
     later = [*ledger.entries(corrects=entry.id), *ledger.corrections(entry.id)]
-    found = {one.id: one for one in later if one.kind != ERASED}
+    found = {one.id: public(ledger, one) for one in later if one.kind != ERASED}
     return sorted(found.values(), key=lambda one: one.index or 0)
 
 
@@ -176,8 +177,8 @@ def _all(values: Mapping[str, object]) -> list[tuple[str, object]]:
 
 
 def _show_effect(ledger: Ledger, effect: Effect, *, as_json: bool) -> None:
-    entries = list(ledger.entries(effect=effect.id))
-    corrected_by = list(ledger.corrections(effect.id))
+    entries = [public(ledger, entry) for entry in ledger.entries(effect=effect.id)]
+    corrected_by = [public(ledger, entry) for entry in ledger.corrections(effect.id)]
     if as_json:
         shapes = [entry_shape(entry) for entry in entries]
         later = [entry_shape(entry) for entry in corrected_by]

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import click
 
 from rml.cli.ending import FINE
@@ -24,11 +25,14 @@ from rml.cli.output import (
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import entry_shape
 from rml.effect.state import RESERVED_PREFIX
+from rml.incident.private import is_private
 from rml.ledger.entry import Entry, check_kind
 from rml.ledger.ledger import Ledger
 from rml.ledger.queries.cursor import FileCursor
 from rml.ledger.queries.follow import POLL_SECONDS
 
+# What is shown in place of the facts of a private case.
+_PRIVATE: Final = {"private": True}
 # About one screen.
 ENTRIES_DEFAULT: Final = 20
 # Facts in which an entry says in words what it is about, the best first.
@@ -80,6 +84,7 @@ def tail(
     """Show the newest entries, oldest first.
 
     The number in the first column is the entry's place; `rml show` takes it as well as an id.
+    What a private case says is left out: rml case INC-... timeline --by NAME --reason TEXT.
     With -f or --cursor, entries are shown one by one, and --json prints a document a line.
     """
     if cursor is not None and number is not None:
@@ -98,7 +103,8 @@ def tail(
             with suppress(KeyboardInterrupt) if follow else nullcontext():
                 _show(ledger, _stream(ledger, cursor, last, asked, follow=follow), as_json=as_json)
             return FINE
-        entries = list(ledger.entries(newest_first=True, limit=last, **asked))[::-1]
+        newest = list(ledger.entries(newest_first=True, limit=last, **asked))
+        entries = [public(ledger, entry) for entry in newest[::-1]]
     if as_json:
         say_json([entry_shape(entry) for entry in entries])
     else:
@@ -119,9 +125,15 @@ def _stream(
     yield from ledger.follow(after=then.size - 1, **asked)
 
 
+def public(ledger: Ledger, entry: Entry) -> Entry:
+    """Return an entry without its facts if it is of a private case, whose readers are recorded."""
+    return attrs.evolve(entry, facts=_PRIVATE) if is_private(ledger, entry.incident) else entry
+
+
 def _show(ledger: Ledger, entries: Iterable[Entry], *, as_json: bool) -> None:
     """Write entries as they come, each in a line of its own."""
-    for place, entry in enumerate(entries):
+    for place, found in enumerate(entries):
+        entry = public(ledger, found)
         if as_json:
             say_json_on(entry_shape(entry))
             continue

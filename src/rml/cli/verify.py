@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
 import click
 
+from rml.cli.copied import private_copy
 from rml.cli.ending import FINE, NO
 from rml.cli.output import (
     examples,
@@ -20,7 +22,7 @@ from rml.cli.output import (
     say_json,
     wrapped,
 )
-from rml.cli.place import ledger_argument, ledger_option, named_ledger, opened_ledger
+from rml.cli.place import ledger_argument, ledger_option, name_ledger, named_ledger, opened_ledger
 from rml.cli.vouching import (
     a_file,
     a_file_there,
@@ -30,12 +32,13 @@ from rml.cli.vouching import (
     verifier_key,
 )
 from rml.error import InvalidInputError
-from rml.ledger.anchors.anchor import Anchor
+from rml.ledger.anchors.anchor import Anchor, file_of, is_elsewhere
 from rml.ledger.anchors.file_anchor import FileAnchor
 from rml.ledger.checks.verification import Level, Problem, Verification
 from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.ledger import Ledger
 from rml.ledger.proofs.checkpoint import Checkpoint, read_checkpoint
+from rml.ledger.store import to_url
 
 # How many problems are printed; `--json` has all that were gathered.
 PROBLEMS_SHOWN_MAX: Final = 10
@@ -47,6 +50,7 @@ _TRIGGER: Final = re.compile(r"(?:entries|tiles|meta|head)_(?:in_order|only_[a-z
         "rml verify payments.db",
         "rml verify payments.db --key payments.vkey --anchor /mnt/audit/payments.kept",
         "rml verify payments.db --since seen.checkpoint   what is new since then",
+        "rml verify payments.db --read-only               not a byte of it changes",
         "rml verify --json | jq .level",
     )
 )
@@ -74,15 +78,23 @@ _TRIGGER: Final = re.compile(r"(?:entries|tiles|meta|head)_(?:in_order|only_[a-z
     help="Read only what came after the checkpoint in this file, and, if all is well, put the new "
     "one there. Without the file, read everything.",
 )
+@click.option(
+    "--read-only",
+    is_flag=True,
+    help="Leave the ledger's files as they are: verify a private copy of them.",
+)
 @ledger_option
 @json_option
+@click.pass_context
 def verify(
+    context: click.Context,
     *,
     keys: Sequence[str],
     files: Sequence[Path],
     witnesses: Sequence[str],
     kept: Sequence[Path],
     since: Path | None,
+    read_only: bool,
     as_json: bool,
 ) -> int:
     """Recompute everything from the bytes and name the first bad entry.
@@ -90,13 +102,21 @@ def verify(
     Compared with checkpoints that were kept elsewhere, it shows also that the ledger was not set
     back or rewritten as a whole; the level says how far that goes.
 
-    Exit status 1: the ledger is not what it says it is. Keep the file as it is, as evidence.
+    Exit status 1: the ledger is not what it says it is. Keep the file as it is, as evidence. After
+    a crash, whoever opens it folds its log into it; with --read-only not a byte changes.
     """
     place = named_ledger()
     trusted = [verifier_key(key) for key in keys]
-    compared: list[str | Anchor] = [*anchors_of(files, witnesses), *map(checkpoint_in, kept)]
+    anchors = anchors_of(files, witnesses)
+    compared: list[str | Anchor] = [*anchors, *map(checkpoint_in, kept)]
+    if read_only:
+        _check_elsewhere(anchors, place)
     try:
-        with opened_ledger() as ledger, progress_bar("verifying", ledger.size) as progress:
+        with (
+            _as_it_is(context, place) if read_only else nullcontext(),
+            opened_ledger() as ledger,
+            progress_bar("verifying", ledger.size) as progress,
+        ):
             earlier = None if since is None else _earlier(since, ledger.origin)
             found = ledger.verify(progress, keys=trusted, checkpoints=compared, since=earlier)
             if since is not None and found.ok:
@@ -108,6 +128,24 @@ def verify(
     else:
         say(_page(place, found))
     return FINE if found.ok else NO
+
+
+def _check_elsewhere(anchors: Sequence[Anchor], place: str) -> None:
+    """Refuse an anchor beside the ledger: beside a copy of it, it would count as elsewhere."""
+    for anchor in anchors:
+        if not is_elsewhere(anchor, file_of(to_url(place))):
+            raise click.UsageError(
+                f"{anchor} lies in the ledger's own folder; with --read-only give its file as "
+                "--checkpoint, which shows as much"
+            )
+
+
+@contextmanager
+def _as_it_is(context: click.Context, place: str) -> Iterator[None]:
+    """Have a private copy stand for the ledger that is named."""
+    with private_copy(place) as copy:
+        name_ledger(context, str(copy))
+        yield
 
 
 def _earlier(path: Path, origin: str) -> str | None:

@@ -73,7 +73,7 @@ def look(ledger: Ledger | None = None, folder: str | os.PathLike[str] | None = N
     Raises:
         OSError: the folder cannot be read.
     """
-    cases = () if ledger is None else [case.read() for case in Casebook(ledger)]
+    cases = () if ledger is None else list(Casebook(ledger).standings())
     documents = None if folder is None else list(_documents(Path(folder)))
     return Seen(cases, documents, len(current_hooks()))
 

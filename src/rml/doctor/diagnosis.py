@@ -126,13 +126,15 @@ def one_sqlite(others: Iterable[str]) -> Diagnosis:
 
 
 def signing(version: str | None) -> Diagnosis:
-    """Judge whether checkpoints can be signed and checked here."""
+    """Judge whether checkpoints can be signed and checked here; not every machine has to."""
     return _judged(
         "library",
         "Can checkpoints be signed and checked here?",
-        f"cryptography {version}" if version else "cryptography is not installed",
-        well=version is not None,
-        remedy="pip install 'rml[sign]'",
+        f"cryptography {version}"
+        if version
+        else "cryptography is not installed; it is needed where checkpoints are, and nowhere else",
+        well=True if version else None,
+        remedy="if this machine is to sign or check them: pip install 'rml[sign]'",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -40,16 +41,17 @@ from rml.effect.replays import note_replay
 from rml.effect.request import Arguments, Request
 from rml.effect.saga_body import is_inside, membership, note_reached
 from rml.effect.state import replayed
-from rml.effect.values import from_typed, is_flat, to_typed
+from rml.effect.values import from_typed, is_flat, is_larger, to_typed
 from rml.error import InvalidInputError, RmlError
 from rml.incident.signals.hook import Escalation
 from rml.incident.signals.marks import mark_recorded
 from rml.incident.signals.telling import tell
 from rml.ledger.argument import is_unrun
+from rml.ledger.content import PERSONAL_BYTES_MAX
 from rml.ledger.draft import Draft
+from rml.ledger.enlisting import Enlisted
 from rml.ledger.errors import AppendUnknownError, LimitError
 from rml.ledger.ledger import Ledger
-from rml.ledger.writing import LedgerWriting
 
 # How long a waiting duplicate sleeps between two looks, in seconds: first and longest.
 PAUSE_FIRST_SECONDS: Final = 0.005
@@ -84,8 +86,8 @@ class Call:
 
     Attributes:
         granted: when the attempt that it may carry out was given its lease, by the ledger's clock.
-        writer: what intent and outcome are recorded with: the ledger itself, or the ledger in a
-            transaction of the application's own.
+        writer: what intent and outcome are recorded with, if not the ledger itself: the ledger in
+            a transaction of the application's own.
     """
 
     operation: Operation
@@ -94,12 +96,12 @@ class Call:
     asked: Request
     promised: Promise | None = None
     granted: datetime | None = None
-    writer: LedgerWriting = attrs.field(default=attrs.Factory(lambda c: c.ledger, takes_self=True))
+    writer: Enlisted | None = None
 
     def enter(self) -> Decision | Attempt:
         """Decide, and make the intent durable if the handler may run."""
-        if self._need_not_look():
-            return self._claim()
+        if self.ledger.supposes_new(self.asked.effect) and self._need_not_look():
+            return self.claim()
         decision = self.look()
         return self.begin() if isinstance(decision, Run) else decision
 
@@ -113,13 +115,12 @@ class Call:
         if not (
             self.promised is None
             and self.operation.corrects is None
-            and self.ledger.supposes_new(self.asked.effect)
             and not is_inside()
             and all(guard.is_known(self.ledger) for guard in guards)
         ):
             return False
         try:
-            self._promise()
+            self.prepare()
         except RmlError:
             return False
         return True
@@ -137,16 +138,17 @@ class Call:
 
     def begin(self) -> Decision | Attempt:
         """Make the intent durable, unless somebody was faster, or a lever is pulled."""
-        self._promise()
-        return self._claim()
+        self.prepare()
+        return self.claim()
 
-    def _promise(self) -> None:
+    def prepare(self) -> None:
         """Work out what the intent will say, and ask whether it may be said now."""
         promised = self.promised = promise(self.operation, self.asked, self.arguments)
         for guard in self.operation.guards:
             guard.admit(self.ledger, self.asked.scope, promised.facts)
 
-    def _claim(self) -> Decision | Attempt:
+    def claim(self) -> Decision | Attempt:
+        """Make the intent durable as it was prepared, unless somebody was faster."""
         promised = self.promised
         assert promised is not None
         member = membership(self.operation.name, len(attempts.get()))
@@ -158,18 +160,31 @@ class Call:
             if not isinstance(begun, Attempt):
                 return begun
             self.granted = draft.now
-            for guard in self.operation.guards:
-                guard.admit_in(draft, self.ledger, self.asked.scope, promised.facts)
+            self._admit_in(draft, promised)
             if member is not None:
                 member.join(draft, begun.id)
             return begun
 
         try:
-            return self.writer.write(work)
+            return (self.writer or self.ledger).write(work)
         except AppendUnknownError:
             if isinstance(begun, Attempt):
                 self._take_back(begun, promised)
             raise
+
+    def _admit_in(self, draft: Draft, promised: Promise) -> None:
+        """Ask once more whether the intent may be recorded, now that it is its turn.
+
+        Not in an application's transaction, which would keep all others waiting until its commit.
+        """
+        asked = (self.asked.scope, promised.facts)
+        for guard in self.operation.guards:
+            if self.writer is None:
+                guard.admit_in(draft, self.ledger, *asked)
+            elif guard.is_known(self.ledger):
+                guard.admit(self.ledger, *asked)
+            else:
+                self.writer.aside(functools.partial(guard.admit, self.ledger, *asked))
 
     def is_lost(self) -> bool:
         """Say whether the lease has run out before the handler could be called.
@@ -234,9 +249,10 @@ class Call:
     def _record(self, attempt: Attempt, outcome: Outcome) -> Recorded:
         promised = self.promised
         assert promised is not None
-        return self.writer.write(
+        writer = self.writer or self.ledger
+        return writer.write(
             lambda draft: finish(draft, self.operation, attempt, promised, outcome),
-            timeout=self.writer.timeout * OUTCOME_PATIENCE,
+            timeout=writer.timeout * OUTCOME_PATIENCE,
         )
 
     def replay(self, decision: Replay) -> Any:
@@ -252,10 +268,12 @@ class Call:
     def value_outcome(self, value: Any) -> Outcome:
         """Return the outcome of a handler that returned."""
         try:
+            if is_larger(value, PERSONAL_BYTES_MAX):  # seconds would go by before a store says so
+                raise LimitError("the result is larger than PERSONAL_BYTES_MAX")
             typed = to_typed(value, "the result")
             if not is_flat(typed):
                 self._check_comes_back(typed)
-        except (EncodingError, DecodingError) as error:
+        except (EncodingError, DecodingError, LimitError) as error:
             return Outcome(DONE, why_no_value=_no_value(error))
         return Outcome(DONE, typed)
 
@@ -292,7 +310,8 @@ def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> C
                 f"{operation.name!r} was called for key {asked.key!r} from inside itself",
                 details={"effect": asked.effect},
             )
-    return Call(operation, current_ledger(given), arguments, asked)
+    ledger = current_ledger() if given is None else given
+    return Call(operation, ledger, arguments, asked)
 
 
 def refused(decision: Decision) -> RmlError:

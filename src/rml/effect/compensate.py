@@ -24,6 +24,7 @@ from rml.effect.definition import protected_by, seconds
 from rml.effect.errors import CompensationFailedError, DefinitionError
 from rml.effect.idempotent import idempotent
 from rml.effect.operation import LEASE_SECONDS, Attempt
+from rml.effect.spelling import spelled
 from rml.effect.state import Effect
 from rml.ledger.ledger import Ledger
 from rml.tag import shown
@@ -40,6 +41,7 @@ TIMEOUT_SECONDS: Final = 30.0
 _COMPENSATES: Final = "__rml_compensates__"
 
 
+@spelled('@rml.compensator("hotel.cancel")')
 def compensator(
     operation: str,
     *,

@@ -22,6 +22,7 @@ from rml.effect.definition import protected_by, seconds
 from rml.effect.errors import DefinitionError
 from rml.effect.operation import Operation
 from rml.effect.request import Arguments, binder, pick, selector
+from rml.effect.spelling import spelled
 from rml.error import InvalidInputError
 from rml.incident.levers.lever import Standing, Whose, refuse
 from rml.incident.levers.lever_watch import (
@@ -108,11 +109,12 @@ class Guard:
         """Guard a function; a protected handler is refused before its intent.
 
         Raises:
-            DefinitionError: ``tenant`` or ``region`` names no parameter, or the function is a
-                protected handler, whose own records say whose its calls are.
+            DefinitionError: it is no function; ``tenant`` or ``region`` names no parameter; or the
+                function is a protected handler, whose own records say whose its calls are.
         """
         operation = protected_by(function)
         if operation is None:
+            _check_function(self.operation, function)
             return self._around(function)
         self.stand_at(operation)
         return function
@@ -188,6 +190,7 @@ class Guard:
         return read
 
 
+@spelled('@rml.guard("payment.charge")')
 def guard(
     operation: str,
     *,
@@ -237,6 +240,13 @@ def guard(
         blind=safe if as_world(world) is World.RML3 else None,
         ledger=ledger,
     )
+
+
+def _check_function(operation: str, function: object) -> None:
+    if isinstance(function, type) or not callable(function):
+        raise DefinitionError(
+            f"the guard of {operation!r} must decorate a function, not {shown(function)}"
+        )
 
 
 def without_guards(handler: Callable[P, R]) -> tuple[Callable[P, R], list[Guard]]:

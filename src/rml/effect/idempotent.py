@@ -31,6 +31,7 @@ from rml.effect.heartbeat import running
 from rml.effect.operation import LEASE_SECONDS, Attempt, Operation, Outcome
 from rml.effect.reconcile import remember
 from rml.effect.request import binder
+from rml.effect.spelling import spelled
 from rml.effect.state import Effect
 from rml.incident.signals.marks import note_begun
 from rml.ledger.ledger import Ledger
@@ -40,6 +41,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@spelled('@rml.idempotent("payment.charge", key="payment_id")')
 def idempotent(
     operation: str,
     *,

@@ -178,11 +178,13 @@ def ask(operation: Operation, arguments: Arguments) -> Request:
     scope = pick("the scope", operation.scope, arguments) if operation.scope is not None else None
     if operation.scope is not None:
         key_text("scope", scope)
-    content = {
-        name: value
-        for name, value in arguments.items()
-        if name not in operation.excluded and not (value is None and name in operation.optional)
-    }
+    content = arguments
+    if operation.excluded or operation.optional:
+        content = {
+            name: value
+            for name, value in arguments.items()
+            if name not in operation.excluded and not (value is None and name in operation.optional)
+        }
     return request(operation.name, scope, key, content)
 
 

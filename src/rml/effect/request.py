@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
 from enum import Enum
+from hashlib import sha256
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -37,11 +38,12 @@ class Request(NamedTuple):
     def fingerprint(self, salt: str) -> str:
         """Return what is recorded of the request: a salt, and the salted digest of its content."""
         data = f'["rml/1/request","{salt}","{self.content}"]'.encode(errors="replace")
-        return f"{salt}.{hashlib.sha256(data).hexdigest()}"
+        return f"{salt}.{sha256(data).hexdigest()}"
 
     def matches(self, fingerprint: str) -> bool:
         """Say whether a recorded fingerprint is of this request."""
-        return self.fingerprint(fingerprint.partition(".")[0]) == fingerprint
+        salt, _, _ = fingerprint.partition(".")
+        return self.fingerprint(salt) == fingerprint
 
 
 def binder(signature: inspect.Signature, name: str) -> Callable[..., dict[str, Any]]:
@@ -102,7 +104,7 @@ def selector(
         message = f"{what}={spec!r} names no parameter; the parameters are: {known}"
         raise DefinitionError(message)
     if not rest:
-        return lambda arguments: arguments[first]
+        return itemgetter(first)
 
     def pick(arguments: Arguments) -> Any:
         value = arguments[first]
@@ -176,8 +178,9 @@ def key_text(what: str, value: object) -> str:
         KeyMissingError: the key is missing, empty, too long, or of a type that cannot name one
             thing.
     """
-    if type(value) is not str:
-        value = meant(value)
+    if type(value) is str and value.isprintable() and 0 < len(value) <= TEXT_CHARACTERS_MAX:
+        return value
+    value = meant(value)
     if isinstance(value, str):
         value = str.__str__(value)
         if not value:
@@ -226,20 +229,18 @@ def request(operation: str, scope: object, key: object, content: Mapping[str, An
     """
     shown_scope = None if scope is None else key_text("scope", scope)
     shown = key_text("idempotency key", key)
-    own: dict[int, Any] = {}
+    typed_scope, typed_key = None, shown
     if type(key) is not str or scope is not None:  # as arguments they mean the same
         own = {id(key): meant(key), id(scope): meant(scope)}
         content = {name: own.get(id(value), value) for name, value in content.items()}
+        typed_key = to_typed(own[id(key)], "the idempotency key")
+        typed_scope = None if scope is None else to_typed(own[id(scope)], "the scope")
     typed = {
         name: value
         if type(value) is str and value.isascii()
         else to_typed(value, f"argument {name}", floats=False)
         for name, value in content.items()
     }
-    effect = effect_id(
-        operation,
-        None if shown_scope is None else to_typed(own[id(scope)], "the scope"),
-        to_typed(own.get(id(key), key), "the idempotency key"),
-    )
-    digest = hashlib.sha256(canonical_json(typed, checked=True)).hexdigest()
+    effect = effect_id(operation, typed_scope, typed_key)
+    digest = sha256(canonical_json(typed, checked=True)).hexdigest()
     return Request(operation, shown_scope, shown, effect, digest)

@@ -29,6 +29,7 @@ import attrs
 
 from rml.effect.definition import RETRIED, protected_by, seconds
 from rml.effect.errors import DefinitionError, InDoubtError
+from rml.effect.spelling import spelled
 from rml.error import MissingExtraError, RmlError
 from rml.incident.signals.marks import incident_of
 from rml.tag import shown
@@ -43,6 +44,7 @@ ATTEMPTS: Final = 10
 TIMEOUT_SECONDS: Final = 45.0
 
 
+@spelled("@rml.retry()")
 def retry(
     *,
     attempts: int | None = ATTEMPTS,

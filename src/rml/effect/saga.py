@@ -33,6 +33,7 @@ from rml.effect.saga_body import is_inside
 from rml.effect.saga_run import Definition, Given, Run
 from rml.effect.saga_script import conduct, conduct_async, script
 from rml.effect.saga_state import PREFIX, Saga, SagaState, fold_saga
+from rml.effect.spelling import spelled
 from rml.effect.state import Effect
 from rml.effect.values import classes_in, from_typed, to_typed
 from rml.error import InvalidInputError, RmlError
@@ -50,6 +51,7 @@ _IS_SAGA: Final = "__rml_saga__"
 _sagas: Final[dict[str, Definition]] = {}
 
 
+@spelled('@rml.saga("trip.book", key="trip_id", steps={book_hotel: cancel_hotel})')
 def saga(
     operation: str,
     *,
@@ -120,6 +122,11 @@ def saga(
         return protected
 
     return decorate
+
+
+def is_saga(operation: str) -> bool:
+    """Say whether a saga of this name is defined in this process."""
+    return operation in _sagas
 
 
 def resume_sagas(*, ledger: Ledger | None = None, operation: str | None = None) -> list[Saga]:

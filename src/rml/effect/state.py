@@ -138,9 +138,10 @@ def replayed(
 
     That is so for almost every repetition: the newest entry is a kept result of the same request.
     """
-    if newest is None or newest[0] != "effect.done" or newest[1] is None:
+    kind, personal = newest or ("", None)
+    if kind != "effect.done" or personal is None:
         return None
-    kept, _ = _read(newest[1].decode())
+    kept, _ = _read(personal.decode())
     if RESULT not in kept or REQUEST not in kept or not matches(kept[REQUEST][1]):
         return None
     return (kept[RESULT][1],)

@@ -16,6 +16,7 @@ import importlib
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -211,6 +212,38 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "time": time.fromisoformat,
     "timedelta": lambda micros: timedelta(microseconds=int(micros)),
 }
+
+
+# What has no items.
+_SINGLE: Final = frozenset({int, bool, float, type(None), *_WRITERS})
+
+
+def is_larger(value: object, bytes_max: int) -> bool:
+    """Say whether the JSON of a value certainly has more bytes; no more of it is looked at.
+
+    Every item takes two bytes at least, and every character of a text one.
+    """
+    left = bytes_max
+    items: list[Any] = [value]
+    while items:
+        item = items.pop()
+        kind = type(item)
+        if kind is str or kind is bytes:
+            left -= len(item)
+        elif kind is list or kind is tuple:
+            left -= 2 * len(item)
+            items += item if left >= 0 else ()
+        elif kind is dict:
+            left -= 4 * len(item)
+            items += [*item, *item.values()] if left >= 0 else ()
+        elif kind not in _SINGLE:
+            left -= 2  # so that one whose fields have no end comes to an end
+            names = field_names(kind) or ()
+            with suppress(Exception):  # a property may raise anything
+                items += [getattr(item, name) for name in names]
+        if left < 0:
+            return True
+    return False
 
 
 def is_flat(data: Any) -> bool:

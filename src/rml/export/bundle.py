@@ -133,6 +133,9 @@ class Bundle:
                 to disclose.
             LedgerCorruptError: the ledger does not prove its own entries.
         """
+        given: object = ledger  # whatever its annotation says
+        if not isinstance(given, Ledger):
+            raise InvalidInputError(f"ledger must be an rml.Ledger, not {type(given).__name__}")
         names = listed(disclose, "to disclose") if disclose else ()
         wanted = [check_text("a name in disclose", name) for name in names]
         ids = [check_text("about", one) for one in about]

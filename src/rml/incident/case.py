@@ -62,8 +62,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             at: when it was noticed, if not now.
         """
         facts = step.detected(detail, detected_by)
-        actor = None if by is None else step.named("by", by)
-        return self._record(kinds.DETECTED, facts, world=as_world(world), actor=actor, at=at)
+        return self._record(kinds.DETECTED, facts, world=as_world(world), by=by, at=at)
 
     def contain(
         self,
@@ -104,11 +103,11 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         return self._record(
             kinds.CONTAINED,
             facts,
+            bars,
             world=as_world(world),
-            actor=name,
+            by=name,
             at=at,
             override=override,
-            bars=bars,
             more=lambda look: registry.rolled_back_to(look, facts["lever"]),
             refused=lambda look, error: registry.raise_severity(look, error.details["rules"], name),
         )
@@ -127,6 +126,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         users_estimate: int | None = None,
         transactions_estimate: int | None = None,
         harmed: Sequence[str] = (),
+        unharmed: Sequence[str] = (),
         query: str | None = None,
         root_cause: str | None = None,
         started_at: datetime | None = None,
@@ -152,6 +152,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             users_estimate: how many users are affected, estimated.
             transactions_estimate: how many transactions are affected, estimated.
             harmed: ids of the effects or entries that must each be corrected before it is closed.
+            unharmed: ids of those that were found to be harm, and are none; it needs ``evidence``.
             query: how it was counted, so that it can be counted again.
             root_cause: why it happened, once somebody knows.
             started_at: when it began, as far as is known.
@@ -180,6 +181,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             asset=asset,
             exposure=exposure,
             harmed=harmed,
+            unharmed=unharmed,
             root_cause=root_cause,
             started_at=started_at,
             evidence=evidence,
@@ -196,13 +198,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             yield from rule.under_hat(look, name, Work.INVESTIGATE, role)
 
         return self._record(
-            kinds.UNDERSTOOD,
-            facts,
-            world=as_world(world),
-            actor=name,
-            at=at,
-            override=override,
-            bars=bars,
+            kinds.UNDERSTOOD, facts, bars, world=as_world(world), by=name, at=at, override=override
         )
 
     def decide(
@@ -255,12 +251,12 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         return self._record(
             kinds.DECIDED,
             facts,
-            world=as_world(world),
-            actor=actor,
+            bars,
+            world=reached,
+            by=actor,
             at=at,
             override=override,
             corrects=amends,
-            bars=bars,
         )
 
     def act(
@@ -312,13 +308,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
                 yield from rule.under_hat(look, name, Work.COMMUNICATE, role)
 
         return self._record(
-            kinds.ACTED,
-            facts,
-            world=as_world(world),
-            actor=name,
-            at=at,
-            override=override,
-            bars=bars,
+            kinds.ACTED, facts, bars, world=reached, by=name, at=at, override=override
         )
 
     def learn(
@@ -360,11 +350,5 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
             yield from rule.since_detection(look, at)
 
         return self._record(
-            kinds.LEARNED,
-            facts,
-            world=World.RML2,
-            actor=step.named("by", by),
-            at=at,
-            override=override,
-            bars=bars,
+            kinds.LEARNED, facts, bars, world=World.RML2, by=by, at=at, override=override
         )

@@ -7,18 +7,22 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import attrs
+
 from rml.config import current_ledger
 from rml.error import InvalidInputError
 from rml.incident import kinds, metrics, registry, step
 from rml.incident.case import Case
+from rml.incident.command.postmortem import postmortem_due
 from rml.incident.command.workdays import WorkCalendar, calendar_of_environment
-from rml.incident.metrics import BookMetrics
+from rml.incident.metrics import BookMetrics, Measured
 from rml.incident.pages import standing
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.projection import Projection
-from rml.incident.reading import unknown_incident
-from rml.incident.recording import Kept
+from rml.incident.reading import read_case, unknown_incident
+from rml.incident.recording import Kept, Reader
 from rml.incident.trail import Trail, trail_of
+from rml.ledger.argument import flag
 from rml.ledger.draft import Receipt
 from rml.ledger.ledger import Ledger
 from rml.ledger.queries.rows import Rows
@@ -40,25 +44,59 @@ class Casebook:
         ledger: the ledger, if not the configured one.
         calendar: the days on which people work, by which postmortems are due; if not given, Monday
             to Friday, without the days that ``RML_HOLIDAYS`` names.
+        reader: who reads private cases through it; see :meth:`as_reader`.
 
     Raises:
-        InvalidInputError: it is no :class:`~rml.Ledger`, or ``RML_HOLIDAYS`` names no days.
+        InvalidInputError: one is of another type, or ``RML_HOLIDAYS`` names no days.
         NoLedgerError: no ledger is configured.
     """
 
     def __init__(
-        self, ledger: Ledger | None = None, *, calendar: WorkCalendar | None = None
+        self,
+        ledger: Ledger | None = None,
+        *,
+        calendar: WorkCalendar | None = None,
+        reader: Reader | None = None,
     ) -> None:
         given: object = ledger  # whatever its annotation says
         if given is not None and not isinstance(given, Ledger):
             message = f"a casebook reads an rml.Ledger, not {type(given).__name__}; open it first"
             raise InvalidInputError(message)
+        days: object = calendar
+        if days is not None and not isinstance(days, WorkCalendar):
+            message = f"calendar must be a WorkCalendar, not {type(days).__name__}"
+            raise InvalidInputError(message)
         self.ledger: Ledger = current_ledger(ledger)
         self.calendar: WorkCalendar = calendar_of_environment() if calendar is None else calendar
+        self._reader = reader
         self._kept = lru_cache(maxsize=CASES_KEPT_MAX)(lambda _: Kept())
 
+    def as_reader(self, name: str, *, reason: str) -> Casebook:
+        """Return this book for somebody who reads private cases, too; each reading is recorded.
+
+        That is one entry for each private case that the new book shows, before it is shown first.
+
+        Args:
+            name: who reads.
+            reason: what for.
+        """
+        reader = Reader(step.named("name", name), step.said("reason", reason))
+        return Casebook(self.ledger, calendar=self.calendar, reader=reader)
+
     def _case(self, incident: str | None) -> Case:
-        return Case(self.ledger, incident or "", self.calendar, self._kept(incident))
+        kept = self._kept(incident)
+        return Case(self.ledger, incident or "", self.calendar, kept, self._reader)
+
+    def standings(self) -> Iterator[Projection]:
+        """Yield where each case stands, private ones among them, for what counts over all.
+
+        Nobody is recorded as a reader by that; do not show what stands in a private one.
+        """
+        for entry in self.ledger.entries(kind=kinds.OPENED):
+            yield self._standing(entry.incident)
+
+    def _standing(self, incident: str | None) -> Projection:
+        return read_case(self.ledger, incident or "", self._kept(incident))
 
     def __getitem__(self, incident: str) -> Case:
         """Return the case of an incident.
@@ -101,13 +139,16 @@ class Casebook:
             private: ``True`` for cases that are private, ``False`` for those that are not.
 
         Raises:
-            InvalidInputError: there is no such status.
+            InvalidInputError: there is no such status, or an answer is neither yes nor no.
         """
         wanted = None if status is None else step.status("status", status)
+        for name, said in (("open", open), ("private", private)):
+            if said is not None:
+                flag(name, said)
 
         def ask() -> Iterator[Case]:
             for case in self:
-                read = case.read()
+                read = self._standing(case.id)
                 is_open = read.closed is None
                 if private not in (None, read.is_private):
                     continue
@@ -115,7 +156,7 @@ class Casebook:
                     yield case
 
         everything = all(one is None for one in (wanted, open, private))
-        return Rows(ask, _row, (lambda: len(self)) if everything else None)
+        return Rows(ask, self._row, (lambda: len(self)) if everything else None)
 
     def metrics(
         self, *, since: datetime | None = None, until: datetime | None = None
@@ -133,10 +174,12 @@ class Casebook:
             InvalidInputError: a time has no timezone.
         """
         opened = self.ledger.entries(kind=kinds.OPENED, since=since, until=until)
-        reads = (self._case(entry.incident).read() for entry in opened)
-        return metrics.over(
-            metrics.measured(read.entries, severity_of(read), self.calendar) for read in reads
-        )
+        return metrics.over(self._measured(self._standing(entry.incident)) for entry in opened)
+
+    def _measured(self, read: Projection) -> Measured:
+        """Return what a case adds to the metrics; the lessons of a private one are not told."""
+        found = metrics.measured(read.entries, severity_of(read), self.calendar)
+        return attrs.evolve(found, lessons=()) if read.is_private else found
 
     def known_good(self, artifact: str, *, by: str) -> Receipt:
         """Register what a service can be rolled back to; the one registered last is meant.
@@ -211,7 +254,25 @@ class Casebook:
             ids = dict.fromkeys(e.incident for e in links if e.facts["to"] == wanted)
             return map(self._case, ids)
 
-        return Rows(ask, _row)
+        return Rows(ask, self._row)
+
+    def _row(self, case: Case) -> dict[str, Any]:
+        """Return a case as a flat row for tables; the title of a private one is not among it."""
+        read = self._standing(case.id)
+        owed = postmortem_due(read.entries, self.calendar, self.ledger.clock.now())
+        return {
+            "id": case.id,
+            "title": None if read.is_private else read.file.title,
+            "status": read.file.status.value,
+            "open": read.closed is None,
+            "phase": read.phase.value,
+            "world": read.file.rml_world.value,
+            "severity": severity_of(read),
+            "opened_at": read.opened_at,
+            "count": read.count,
+            "postmortem_due": None if owed is None else owed.due,
+            "postmortem_overdue": owed is not None and owed.overdue,
+        }
 
     def __repr__(self) -> str:
         count = len(self)
@@ -219,7 +280,7 @@ class Casebook:
         cases = "1 case" if count == 1 else f"{count} cases"
         lines = [f"Casebook of {self.ledger.origin}: {cases}"]
         for entry in newest:
-            read = self._case(entry.incident).read()
+            read = self._standing(entry.incident)
             state = "closed" if read.closed is not None else f"{read.file.status}, {read.phase}"
             title = (
                 f"{read.file.incident_id} private" if read.is_private else standing.heading(read)
@@ -238,21 +299,3 @@ def severity_of(read: Projection) -> str | None:
     """Return the severity of a case as text, if somebody has said it."""
     severity = read.file.classification.severity
     return None if severity is None else str(severity)
-
-
-def _row(case: Case) -> dict[str, Any]:
-    """Return a case as a flat row for tables."""
-    read, owed = case.read(), case.postmortem_due
-    return {
-        "id": case.id,
-        "title": read.file.title,
-        "status": read.file.status.value,
-        "open": read.closed is None,
-        "phase": read.phase.value,
-        "world": read.file.rml_world.value,
-        "severity": severity_of(read),
-        "opened_at": read.opened_at,
-        "count": read.count,
-        "postmortem_due": None if owed is None else owed.due,
-        "postmortem_overdue": owed is not None and owed.overdue,
-    }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from rml.incident import ending_rule, kinds, rule, step
+from rml.incident import ending_rule, kinds, registry, rule, step
 from rml.incident.command import leading
 from rml.incident.command.policy import policy_digest
 from rml.incident.gate import Barrier
@@ -37,7 +37,7 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.STATUS,
             {"to": wanted.value, "reason": why},
-            actor=step.named("by", by),
+            by=by,
             override=override,
             bars=lambda look: ending_rule.check_move(look, wanted),
             more=lambda look: {"from": look.read.status.value},
@@ -74,7 +74,7 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.DOWNSCOPED,
             {**facts, "to": wanted.value},
-            actor=step.named("by", by),
+            by=by,
             override=override,
             bars=lambda look: ending_rule.check_narrower(look, wanted),
             more=ending_rule.downscoped_from,
@@ -106,14 +106,14 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.LIFTED,
             facts,
+            bars,
             world=World.RML2,
-            actor=step.named("by", by),
+            by=by,
             at=at,
-            bars=bars,
             more=lambda look: lifting(look.draft, look.entries, mitigated(look), at),
         )
 
-    def confirm(self, *items: str, by: str, evidence: str) -> Receipt:
+    def confirm(self, *items: str, by: str, evidence: str, override: str | None = None) -> Receipt:
         """Confirm lines of the lists that end a case; a new signal makes all of them open again.
 
         Args:
@@ -121,9 +121,18 @@ class CaseFinishing(CaseRecording):
                 ``stand_down`` for all lines of one.
             by: who has looked.
             evidence: what they saw.
+            override: why ``runbook_exists`` is confirmed though none is registered.
+
+        Raises:
+            StepRefusedError: the case was triaged by a symptom for which no runbook is registered.
         """
         facts = leading.confirmed(items, evidence)
-        return self._record(kinds.CONFIRMED, facts, actor=step.named("by", by))
+
+        def bars(look: Look) -> Iterator[Barrier]:
+            if "runbook_exists" in facts["items"]:
+                yield from registry.check_runbook(look)
+
+        return self._record(kinds.CONFIRMED, facts, bars, by=by, override=override)
 
     def all_clear(self, detail: str, *, by: str, override: str | None = None) -> Receipt:
         """Give the all clear: one unambiguous message with which people stand down.
@@ -140,7 +149,7 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.ALL_CLEAR,
             {"detail": step.said("detail", detail)},
-            actor=actor,
+            by=actor,
             override=override,
             bars=lambda look: ending_rule.check_all_clear(look, actor),
         )
@@ -160,7 +169,7 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.CLOSED,
             {"status": CaseStatus.RESOLVED.value, "policy": policy_digest()},
-            actor=actor,
+            by=actor,
             override=override,
             bars=lambda look: ending_rule.closing_barriers(look, actor, self._calendar),
         )
@@ -191,7 +200,7 @@ class CaseFinishing(CaseRecording):
             kinds.POSTMORTEM,
             facts,
             world=World.RML2,
-            actor=step.named("by", by),
+            by=by,
             at=at,
             closed_too=True,
             bars=lambda look: ending_rule.check_postmortem(look, facts, at),
@@ -214,7 +223,7 @@ class CaseFinishing(CaseRecording):
             kinds.CHANGE_DONE,
             {},
             world=World.RML2,
-            actor=step.named("by", by),
+            by=by,
             at=at,
             closed_too=True,
             bars=lambda look: ending_rule.check_done(look, change, at),
@@ -246,7 +255,7 @@ class CaseFinishing(CaseRecording):
             kinds.COSTED,
             leading.costed(type, amount, currency, detail),
             world=World.RML2,
-            actor=step.named("by", by),
+            by=by,
             closed_too=True,
         )
 
@@ -259,7 +268,7 @@ class CaseFinishing(CaseRecording):
         return self._record(
             kinds.REOPENED,
             {"reason": step.said("reason", reason)},
-            actor=step.named("by", by),
+            by=by,
             closed_too=True,
             bars=ending_rule.check_closed,
         )

@@ -245,8 +245,7 @@ class Projection:
     @cached_property
     def harmed(self) -> tuple[str, ...]:
         """The ids of the effects and entries that were found to be harm, each to be corrected."""
-        told = [entry.facts.get("harmed", ()) for entry in self.of(UNDERSTOOD, COUNTED)]
-        return unique(one for ids in told for one in ids)
+        return scope.harmed(self.of(UNDERSTOOD, COUNTED))
 
     @cached_property
     def narrowings(self) -> tuple[scope.Narrowing, ...]:

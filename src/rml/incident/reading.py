@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+
+import attrs
 
 from rml.incident.child import ChildCase, children_in
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.gate import barriers
 from rml.incident.kinds import LINKED, OPENED
+from rml.incident.levers.containment import QUIET, Containment
+from rml.incident.levers.containment_proof import contained_as_seen
 from rml.incident.making_good import AMOUNT, Owed, owed
 from rml.incident.pages.casefile import LedgerState
 from rml.incident.projection import Projection, is_effect_id, project
@@ -69,6 +74,33 @@ def children(ledger: Ledger, read: Projection) -> tuple[ChildCase, ...]:
     ids = children_in(then(ledger.entries(kind=LINKED)), read.id)
     reads = (project(then(ledger.entries(incident=one))) for one in ids)
     return tuple(ChildCase.of(child) for child in reads if child is not None)
+
+
+@attrs.frozen
+class _Outside:
+    """A ledger as it stands, asked without a writer's turn."""
+
+    _ledger: Ledger
+    now: datetime
+
+    def entry(self, entry_id: str) -> Entry | None:
+        try:
+            return self._ledger.entry(entry_id)
+        except UnknownIdError:
+            return None
+
+    def entries(self, **conditions: Any) -> Sequence[Entry]:
+        return list(self._ledger.entries(**conditions))
+
+    def of_effect(self, effect: str) -> Sequence[Entry]:
+        return list(self._ledger.entries(effect=effect))
+
+
+def containment(ledger: Ledger, read: Projection, quiet: timedelta = QUIET) -> Containment:
+    """Return whether the bleeding of a case has stopped, as the ledger stands."""
+    pending = [effect for effect in map(ledger.look, ledger.unended()) if effect is not None]
+    sight = _Outside(ledger, ledger.clock.now())
+    return contained_as_seen(sight, read.entries, pending, quiet)
 
 
 def harm(ledger: Ledger, ids: Iterable[str]) -> Iterator[Owed]:

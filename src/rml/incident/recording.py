@@ -25,9 +25,23 @@ from rml.world import World
 
 @attrs.define(eq=False)
 class Kept:
-    """What was last read of a case: the same head tells the same, a later one adds to it."""
+    """What a book remembers of a case.
+
+    Attributes:
+        read: what was last read: the same head tells the same, a later one adds to it.
+        admitted: whether its reader was recorded, if it is private.
+    """
 
     read: Projection | None = None
+    admitted: bool = False
+
+
+@attrs.frozen
+class Reader:
+    """Who reads private cases, and what for."""
+
+    name: str
+    reason: str
 
 
 @attrs.frozen(repr=False)
@@ -38,19 +52,20 @@ class CaseRecording:
     id: str
     _calendar: WorkCalendar = attrs.field(default=WEEKDAYS, eq=False)
     _kept: Kept = attrs.field(factory=Kept, eq=False)
+    _reader: Reader | None = attrs.field(default=None, eq=False)
 
     def _record(
         self,
         kind: str,
         facts: Mapping[str, Any],
+        bars: Callable[[Look], Iterable[Barrier]] = lambda _: (),
         *,
-        actor: str | None,
-        world: World | str | None = None,
+        by: str | None,
+        world: World | None = None,
         at: datetime | None = None,
         override: str | None = None,
         corrects: str | None = None,
         closed_too: bool = False,
-        bars: Callable[[Look], Iterable[Barrier]] = lambda _: (),
         more: Callable[[Look], Mapping[str, Any]] = lambda _: {},
         refused: Callable[[Look, StepRefusedError], bool] = lambda *_: False,
     ) -> Receipt:
@@ -59,13 +74,13 @@ class CaseRecording:
         Args:
             kind: of the entry.
             facts: of the entry.
-            actor: who takes the step.
+            bars: what bars it, as the case stands.
+            by: who takes the step.
             world: the world that it updates, if not that of the case.
             at: when it was taken, if not now.
             override: why rules that bar it are passed, if they are.
             corrects: the entry that it corrects.
             closed_too: whether it is taken on a closed case, too.
-            bars: what bars it, as the case stands.
             more: further facts of its entry, as the case stands.
             refused: records what the refusal itself tells of the case; says whether it did.
 
@@ -73,6 +88,7 @@ class CaseRecording:
             CaseClosedError: the case is closed.
             StepRefusedError: a rule bars it.
         """
+        actor = None if by is None else step.named("by", by)
         reason = None if override is None else step.said("override", override)
         if at is not None:
             check_aware("at", at)

@@ -66,6 +66,15 @@ def runbook_for(look: Look, triage: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: found.facts[name] for name in ("runbook", "pull", "skip") if name in found.facts}
 
 
+def check_runbook(look: Look) -> Iterator[Barrier]:
+    """Yield the symptoms of a case for which nobody had a runbook, and nobody has one now."""
+    for triage in look.of(kinds.TRIAGED):
+        symptom = triage.facts["symptom"]
+        if "runbook" not in triage.facts and "runbook" not in runbook_for(look, triage.facts):
+            text = f"no runbook is registered for {symptom}: book.runbook({symptom!r}, ..., by=...)"
+            yield Barrier("runbook-registered", text)
+
+
 def check_rollback(look: Look, lever: str) -> Iterator[Barrier]:
     """Yield why there is nothing that a lever could go back to."""
     if lever == _DEPLOY and _newest(look, KNOWN_GOOD) is None:

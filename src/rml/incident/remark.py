@@ -49,6 +49,11 @@ def remarks_of(read: Projection) -> Iterator[Remark]:
     yield from _surprise(read.entries)
     yield from _passed(read)
     yield from _downscopes(read)
+    for entry in read.of(kinds.UNDERSTOOD):
+        if spared := entry.facts.get("unharmed"):
+            why = entry.facts.get("evidence", entry.facts["detail"])
+            text = f"{entry.actor} took {len(spared):,} out of what was found to be harm: {why}"
+            yield Remark(name="narrowed", text=text, entry=entry.id)
     for narrowing in read.narrowings:
         yield Remark(name="narrowed", text=str(narrowing), entry=narrowing.entry.id)
     yield from _heroes(read)

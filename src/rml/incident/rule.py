@@ -289,8 +289,7 @@ def of_case(look: Look, name: str, one: str, kind: str) -> Entry:
     entry = look.draft.entry(one)
     if entry is None or entry.kind != kind or entry.incident != look.incident:
         known = ", ".join(found.id for found in look.of(kind)[-_NAMED_MAX:]) or "there is none yet"
-        what = kind.removeprefix("incident.")
         raise UnknownIdError(
-            f"{name}={shown(one)} names no entry {what} of {look.incident}; these are: {known}"
+            f"{name}={shown(one)} names no entry {kind} of {look.incident}; these are: {known}"
         )
     return entry

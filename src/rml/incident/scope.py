@@ -47,6 +47,17 @@ class Narrowing:
         return f"{who} narrowed {noun} from {self.before:,} to {self.after:,}: {self.reason}"
 
 
+def harmed(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the ids of what was found to be harm, and not found to be none since."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        if entry.kind in (UNDERSTOOD, COUNTED):
+            found |= dict.fromkeys(entry.facts.get("harmed", ()))
+            for one in entry.facts.get("unharmed", ()):
+                found.pop(one, None)
+    return tuple(found)
+
+
 def told(entries: Iterable[Entry], measure: str) -> Iterator[tuple[int, Entry]]:
     """Yield what was said of a measure, with the entry that said it."""
     for entry in entries:

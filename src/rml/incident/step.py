@@ -132,6 +132,7 @@ class Found:
     asset: object = ()
     exposure: object = ()
     harmed: object = ()
+    unharmed: object = ()
     root_cause: object = None
     started_at: object = None
     evidence: object = None
@@ -153,8 +154,8 @@ def understood(
         facts["asset"] = assets
     facts |= words("exposure", found.exposure, EXPOSURES)
     facts |= words("criteria", found.criteria, CRITERIA)
-    if found.harmed:
-        facts["harmed"] = _ids("harmed", found.harmed)
+    ids = {"harmed": found.harmed, "unharmed": found.unharmed}
+    facts |= {name: _ids(name, given) for name, given in ids.items() if given}
     for name in ("root_cause", "evidence"):
         if getattr(found, name) is not None:
             facts[name] = said(name, getattr(found, name))

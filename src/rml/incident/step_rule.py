@@ -44,9 +44,21 @@ def check_lever(look: Look, lever: str) -> Iterator[Barrier]:
 
 
 def check_assessment(look: Look, facts: Mapping[str, Any]) -> Iterator[Barrier]:
-    """Yield what cannot be said to be less than before without evidence; more needs none."""
+    """Yield what cannot be said to be less than before without evidence; more needs none.
+
+    Raises:
+        InvalidInputError: what is said to be no harm was not found to be any.
+    """
+    spared = facts.get("unharmed", ())
+    strange = [one for one in spared if one not in look.read.harmed] if spared else []
+    if strange:
+        message = f"unharmed names {shown(strange[0])}, which nobody found to be harm"
+        raise InvalidInputError(message)
     if "evidence" in facts:
         return
+    if spared:
+        text = f"{len(spared):,} of them count as harm; saying that they are none needs evidence="
+        yield Barrier("scope-evidence", text)
     yield from _check_counts(look, facts)
     told = look.of(kinds.UNDERSTOOD, kinds.SEVERITY_RAISED)
     said = [_sev(entry.facts.get("severity")) for entry in told]

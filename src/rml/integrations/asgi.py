@@ -32,22 +32,8 @@ class IdempotencyKeyMiddleware:
     """
 
     def __init__(self, app: App, keys: IdempotencyKeys) -> None:
-        async def carry_out(
-            *,
-            key: str,  # noqa: ARG001 - the first four are what the request is known by
-            tenant: Any,  # noqa: ARG001
-            path: str,  # noqa: ARG001
-            request: str,  # noqa: ARG001
-            exchange: Exchange,
-            run: Callable[[], Awaitable[None]],
-        ) -> Answer:
-            with exchange.running():
-                await run()
-            return exchange.ended()
-
         self.app = app
         self._keys = keys
-        self._protected = keys.protect(carry_out)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -63,7 +49,7 @@ class IdempotencyKeyMiddleware:
             body = await _body(receive, self._keys.request_bytes_max)
             if body is None:
                 return
-            kept = await self._protected[operation](
+            kept = await self._keys.protected_async[operation](
                 **caller,
                 path=scope["path"],
                 request=_fingerprint(scope, body),

@@ -27,7 +27,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from types import MappingProxyType
@@ -164,6 +164,10 @@ class IdempotencyKeys:
         repr=False,
         default=attrs.Factory(lambda keys: _routes_of(keys.operations), takes_self=True),
     )
+    # The operations are defined here, for frameworks make their middleware late, some with the
+    # first request: who only reconciles would never see it.
+    protected: Mapping[str, Callable[..., Any]] = attrs.field(init=False, repr=False)
+    protected_async: Mapping[str, Callable[..., Any]] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.tenant is not None and not callable(self.tenant):
@@ -174,14 +178,13 @@ class IdempotencyKeys:
             if not 400 <= status <= 599:  # noqa: PLR2004 - the classes of errors
                 raise DefinitionError(f"statuses[{code!r}] is {shown(status)}; give 400 to 599")
 
-        def not_served(
-            *, key: str, tenant: Any, path: str, request: str, exchange: Any, run: Any
-        ) -> Answer:
-            raise NotImplementedError
+    @protected.default
+    def _protected(self) -> Mapping[str, Callable[..., Any]]:
+        return self._protect(is_async=False)
 
-        # Frameworks make their middleware late, some with the first request: who only reconciles
-        # would never see it.
-        self.protect(not_served)
+    @protected_async.default
+    def _protected_async(self) -> Mapping[str, Callable[..., Any]]:
+        return self._protect(is_async=True)
 
     def operation_of(self, method: str, path: str) -> str | None:
         """Return the operation of a request, ``None`` if it needs no key."""
@@ -191,12 +194,9 @@ class IdempotencyKeys:
                 return operation
         return None
 
-    def protect(self, carry_out: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-        """Return the protected form of ``carry_out`` for every operation.
-
-        Its parameters are ``key, tenant, path, request, exchange, run``, of which the last two are
-        no part of the request; it returns an :class:`Answer`.
-        """
+    def _protect(self, *, is_async: bool) -> dict[str, Callable[..., Any]]:
+        """Return what carries a request out, protected, for every operation."""
+        carry_out = _carrying_out(is_async=is_async)
         return {
             operation: idempotent(
                 operation,
@@ -289,6 +289,41 @@ class IdempotencyKeys:
         if answer.status not in _BODILESS:
             headers.append(("Content-Length", str(len(answer.content))))
         return attrs.evolve(answer, headers=tuple(headers))
+
+
+def _carrying_out(*, is_async: bool) -> Callable[..., Any]:
+    """Return the handler of all operations: it runs the application, and returns what it answered.
+
+    The first four parameters are what a request is known by.
+    """
+
+    def carry_out(
+        *,
+        key: str,  # noqa: ARG001
+        tenant: Any,  # noqa: ARG001
+        path: str,  # noqa: ARG001
+        request: str,  # noqa: ARG001
+        exchange: Exchange,
+        run: Callable[[], None],
+    ) -> Answer:
+        with exchange.running():
+            run()
+        return exchange.ended()
+
+    async def carry_out_async(
+        *,
+        key: str,  # noqa: ARG001
+        tenant: Any,  # noqa: ARG001
+        path: str,  # noqa: ARG001
+        request: str,  # noqa: ARG001
+        exchange: Exchange,
+        run: Callable[[], Awaitable[None]],
+    ) -> Answer:
+        with exchange.running():
+            await run()
+        return exchange.ended()
+
+    return carry_out_async if is_async else carry_out
 
 
 def _routes_of(operations: Mapping[str, str]) -> Sequence[tuple[str, re.Pattern[str], str]]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
 from rml.ledger.errors import EnlistmentError
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -46,9 +49,51 @@ class SqlalchemyEnlistment:
                 self._owner.connection()  # a session's savepoint begins with its first use
             yield lambda: nested.is_active
 
+    def aside(self, work: Callable[[], T]) -> T:
+        """Do what waits for other connections than this one, and keep no event loop."""
+        owner = self._owner if isinstance(self._owner, Connection) else self._owner.connection()
+        if owner.dialect.is_async:
+            from rml import awaiting
+
+            return awaiting.aside(work)
+        return work()
+
 
 def _stay() -> None:
     """Leave the application's transaction as it is."""
+
+
+@attrs.frozen
+class SqlalchemyAwaiting:
+    """A session or a connection of SQLAlchemy's for ``async``."""
+
+    _owner: AsyncSession | AsyncConnection
+
+    @property
+    def owner(self) -> object:
+        """The session or connection inside, which all that stand for it have in common."""
+        if isinstance(self._owner, AsyncSession):
+            return self._owner.sync_session
+        return self._owner.sync_connection
+
+    async def run(self, work: Callable[[object], T]) -> T:
+        """Run code that is not async on what is inside, and await what it says."""
+        return await self._owner.run_sync(work)
+
+
+def awaiting_of(owner: object) -> SqlalchemyAwaiting | None:
+    """Return how code that is not async speaks to a session or connection for ``async``, if it is.
+
+    Raises:
+        EnlistmentError: it is a connection that was not opened.
+    """
+    if isinstance(owner, async_scoped_session):
+        owner = owner()
+    if isinstance(owner, AsyncConnection) and owner.sync_connection is None:
+        raise EnlistmentError("the AsyncConnection was not opened; await connection.start()")
+    if isinstance(owner, AsyncSession | AsyncConnection):
+        return SqlalchemyAwaiting(owner)
+    return None
 
 
 def enlistment(owner: object) -> SqlalchemyEnlistment:
@@ -59,7 +104,7 @@ def enlistment(owner: object) -> SqlalchemyEnlistment:
     """
     if not isinstance(owner, Session | scoped_session | Connection):
         raise EnlistmentError(
-            f"SQLAlchemy's {type(owner).__name__} cannot be joined; give a Session or a Connection,"
-            " with async code the one that run_sync() gives"
+            f"SQLAlchemy's {type(owner).__name__} cannot be joined; give a Session or a "
+            "Connection, or in async code an AsyncSession or an AsyncConnection"
         )
     return SqlalchemyEnlistment(owner)

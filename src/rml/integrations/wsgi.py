@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from rml.integrations.http_exchange import Answer, Exchange
+from rml.integrations.http_exchange import Exchange
 from rml.integrations.http_request import BodyIncompleteError, BodyTooLargeError, fingerprint
 from rml.integrations.idempotency_key import IdempotencyKeys
 
@@ -36,22 +36,8 @@ class IdempotencyKeyMiddleware:
     """
 
     def __init__(self, app: WSGIApplication, keys: IdempotencyKeys) -> None:
-        def carry_out(
-            *,
-            key: str,  # noqa: ARG001 - the first four are what the request is known by
-            tenant: Any,  # noqa: ARG001
-            path: str,  # noqa: ARG001
-            request: str,  # noqa: ARG001
-            exchange: Exchange,
-            run: Callable[[], None],
-        ) -> Answer:
-            with exchange.running():
-                run()
-            return exchange.ended()
-
         self.app = app
         self._keys = keys
-        self._protected = keys.protect(carry_out)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it on."""
@@ -65,7 +51,7 @@ class IdempotencyKeyMiddleware:
             body = _body(environ, self._keys.request_bytes_max)
             environ["wsgi.input"] = BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
-            kept = self._protected[operation](
+            kept = self._keys.protected[operation](
                 **caller,
                 path=path,
                 request=_fingerprint(environ, body),

@@ -120,6 +120,15 @@ class LedgerWriting:
         return self._write(lambda draft: ended(work(draft)), wait)
 
     def _write(self, work: Callable[[Draft], T], wait: float) -> T:
+        if self._store in _kept_out.get():
+            raise InvalidInputError(
+                "the ledger would wait for the transaction that it is written to from; record in "
+                "that one, with ledger.on(connection) or connection=, or do this after its commit"
+            )
+        return self._store.write(self._on_draft(work), timeout=wait)
+
+    def _on_draft(self, work: Callable[[Draft], T]) -> Callable[[Transaction], T]:
+        """Return a work on a draft as one on a store's transaction."""
         # The caller's: another thread may commit this together with its own.
         around = surroundings()
 
@@ -132,12 +141,4 @@ class LedgerWriting:
             finally:
                 draft.end()
 
-        return self._commit(on, wait)
-
-    def _commit(self, work: Callable[[Transaction], T], wait: float) -> T:
-        if self._store in _kept_out.get():
-            raise InvalidInputError(
-                "the ledger would wait for the transaction that it is written to from; record in "
-                "that one, with ledger.on(connection) or connection=, or do this after its commit"
-            )
-        return self._store.write(work, timeout=wait)
+        return on

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -26,6 +26,16 @@ BATCH_MAX: Final = 512
 # How long a leader sleeps between two looks whether the callers of the last batch are back, in
 # seconds: much less than a flush, of which they would otherwise pay for one more.
 GATHER_SECONDS: Final = 0.00005
+# How many callers are woken at once when a batch has ended; each of them wakes one more. All at
+# once, they would stand in the way of each other and of the next leader, waiting for the
+# interpreter, which is a quarter of what an append costs then.
+WAKE_MAX: Final = 8
+
+
+def _shut() -> threading.Lock:
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
 
 
 @attrs.define(eq=False)
@@ -36,29 +46,21 @@ class Waiting:
     done: bool = False
     result: Any = None
     error: BaseException | None = None
-    _gate: threading.Lock | None = None  # shut while its caller sleeps; who leads needs none
+    _gate: threading.Lock = attrs.field(factory=_shut)  # open once its caller is to look
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Take the work's end down and wake its caller."""
+    def end(self, error: BaseException | None) -> None:
+        """Take the work's end down."""
         self.error = self.error or error
         self.done = True
-        if self._gate is not None:
-            self.wake()
 
     def wake(self) -> None:
-        """Let the caller look now."""
-        if self._gate is not None:
-            with suppress(RuntimeError):  # it is awake already
-                self._gate.release()
+        """Let the caller look now, or as soon as it would sleep."""
+        with suppress(RuntimeError):  # it is told so already
+            self._gate.release()
 
     def sleep(self, seconds: float) -> None:
         """Wait to be woken, for a while."""
-        if self._gate is None:
-            gate = threading.Lock()
-            gate.acquire()
-            self._gate = gate
-        if not self.done:
-            self._gate.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
+        self._gate.acquire(timeout=max(0.0, min(seconds, LOOK_SECONDS)))
 
     def outcome(self) -> Any:
         """Return what the work returned, or raise what it raised."""
@@ -74,6 +76,7 @@ class Commits:
         self._turn = threading.Lock()
         self._mine = threading.RLock()  # held inside the turn: it knows which thread holds it
         self._queue: deque[Waiting] = deque()
+        self._ended: deque[Waiting] = deque()  # whose callers are still to be woken
         self._crowd = 1  # how many committed together last
 
     def leading(self) -> bool:
@@ -133,6 +136,8 @@ class Commits:
         except BaseException:  # nobody may carry out what nobody waits for
             self.withdraw(waiting)
             raise
+        finally:
+            self._wake_ended()
         return waiting.outcome()
 
     def gather(self) -> None:
@@ -149,6 +154,18 @@ class Commits:
             batch.append(queue[0])
             queue.popleft()
         self._crowd = len(batch)
+
+    def end(self, batch: Iterable[Waiting], error: BaseException | None = None) -> None:
+        """Tell the callers of works that their commit has ended: the first now, who tell others."""
+        for waiting in batch:
+            waiting.end(error)
+            self._ended.append(waiting)
+        for _ in range(WAKE_MAX):
+            self._wake_ended()
+
+    def _wake_ended(self) -> None:
+        with suppress(IndexError):
+            self._ended.popleft().wake()
 
     def put_back(self, waiting: Waiting) -> None:
         """Queue a work again that an interrupted leader did not come to commit."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -19,22 +19,22 @@ from rml.error import InvalidInputError, MissingExtraError, RmlError
 
 try:
     import psycopg
-    from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+    import psycopg_pool  # noqa: F401 - what the connections come from
 except ImportError as _error:
     raise MissingExtraError.about("postgres") from _error
 
 from rml.ledger.errors import AppendUnknownError, LedgerBusyError, LedgerUnavailableError
 from rml.ledger.store import Opening, Transaction
-from rml.stores import postgres_enlisted, postgres_schema
+from rml.stores import postgres_connection, postgres_schema
 from rml.stores.postgres_enlisted import PostgresEnlisted
 from rml.stores.postgres_line import Line
+from rml.stores.postgres_lines import Lines, closed
 from rml.stores.postgres_listening import Listener
 from rml.stores.postgres_place import explain, is_lost, may_start_over, place_of
 from rml.stores.postgres_reading import (
     PAUSE_SECONDS,
     PAUSE_SECONDS_MAX,
     PostgresReading,
-    closed,
     until,
 )
 from rml.stores.postgres_sealing import Sealer
@@ -43,10 +43,6 @@ from rml.stores.postgres_writing import PostgresTransaction, StartOver
 
 T = TypeVar("T")
 
-# Even who will not wait for others waits so long for a connection to be opened, in seconds.
-CONNECT_SECONDS: Final = 1.0
-# How soon a connection that could not be opened is tried again, in seconds.
-AGAIN_SECONDS: Final = 0.5
 # A commit without an answer is looked for at least so long, whatever is left of the caller's time.
 SETTLE_SECONDS: Final = 5.0
 
@@ -84,17 +80,7 @@ class PostgresStore(PostgresReading):
     def _start(self) -> None:
         """Have no connections yet: at first, and in a forked child."""
         self._inside = threading.local()
-        self._pool: ConnectionPool[Line] = ConnectionPool(
-            self._place.conninfo,
-            connection_class=Line,
-            kwargs=postgres_schema.settings(),
-            min_size=0,
-            max_size=self._place.connections,
-            open=False,
-            num_workers=1,
-            reconnect_timeout=AGAIN_SECONDS,
-        )
-        self._opened = threading.Lock()
+        self._lines = Lines(self._place)
         self._standings = Standings()
         self._sealer = Sealer(self._place, self._oid, self._lend)
         self._listener = Listener(self._place, self._oid)
@@ -108,49 +94,10 @@ class PostgresStore(PostgresReading):
 
     # Connections ---------------------------------------------------------------------------------
 
-    @contextmanager
-    def _lend(self, deadline: float | None) -> Iterator[Line]:
-        """Lend a connection of the pool, until a deadline or for as long as the ledger waits."""
+    def _lend(self, deadline: float | None) -> AbstractContextManager[Line]:
+        """Lend a connection, until a deadline or for as long as the ledger waits."""
         self._check_usable()
-        if self._pool.closed:
-            with self._opened, suppress(psycopg.OperationalError):
-                self._pool.open()
-        seconds = max(until(deadline, self._opening.timeout), CONNECT_SECONDS)
-        connection = self._connected(time.monotonic() + seconds)
-        try:
-            yield connection
-        finally:
-            self._pool.putconn(connection)
-
-    def _connected(self, end: float) -> Line:
-        """Take a connection that the server has not ended; the pool tries again when it is asked.
-
-        Left to itself it would wait for longer and longer between two attempts, and not know that
-        the server is back.
-        """
-        while True:
-            try:
-                connection = self._pool.getconn(min(end - time.monotonic(), AGAIN_SECONDS))
-            except PoolTimeout as error:
-                if time.monotonic() >= end:
-                    raise self._without_connection() from error
-            except PoolClosed as error:
-                raise closed() from error
-            else:
-                if not _has_ended(connection):
-                    return connection
-                self._pool.putconn(connection)
-
-    def _without_connection(self) -> Exception:
-        place, most = self._place.name, self._place.connections
-        try:
-            postgres_schema.connect(self._place, CONNECT_SECONDS).close()
-        except psycopg.Error as error:
-            return explain(error, self._place)
-        return LedgerBusyError(
-            f"all {most} connections of this process to {place} stayed in use; nothing was "
-            "recorded, try again, or give the URL more with connections=N"
-        )
+        return self._lines.lend(until(deadline, self._opening.timeout))
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -215,11 +162,11 @@ class PostgresStore(PostgresReading):
     def enlist(self, connection: object, *, timeout: float) -> PostgresEnlisted:
         """Join the transaction of an application's connection to the same database."""
         self._check_usable()
-        own = postgres_enlisted.check(connection)
+        own = postgres_connection.check(connection)
         try:
-            with postgres_enlisted.untouched_if_refused(own):
+            with postgres_connection.untouched_if_refused(own):
                 self._check_same(own)
-                postgres_enlisted.check_settings(own)
+                postgres_connection.check_settings(own)
         except psycopg.Error as error:
             raise explain(error, self._place) from error
         return PostgresEnlisted(
@@ -231,16 +178,19 @@ class PostgresStore(PostgresReading):
             timeout=timeout,
         )
 
-    def _check_same(self, connection: postgres_enlisted.Driver) -> None:
+    def _check_same(self, connection: postgres_connection.Driver) -> None:
         """Refuse a connection to another database; the server may have changed since last time."""
-        found = postgres_enlisted.where(connection, self._place)
+        found = postgres_connection.where(connection, self._place)
         if found != self._where:
-            with self._lend(None) as own:
-                self._where = postgres_enlisted.where(own, self._place)
+            postgres_connection.Plain(connection).aside(self._find_itself)
         if found != self._where:
-            raise postgres_enlisted.elsewhere(self._place)
+            raise postgres_connection.elsewhere(self._place)
         if found[-1] != self._oid:
-            raise postgres_enlisted.replaced(self._place)
+            raise postgres_connection.replaced(self._place)
+
+    def _find_itself(self) -> None:
+        with self._lend(None) as own:
+            self._where = postgres_connection.where(own, self._place)
 
     def _note(self, transaction: PostgresTransaction) -> None:
         if transaction.wrote:
@@ -302,22 +252,12 @@ class PostgresStore(PostgresReading):
         self._sealer.end()
         self._closed = True
         self._listener.end()
-        self._pool.close()
+        self._lines.close()
 
     def after_fork_in_child(self) -> None:
         """Begin anew, and leave what the parent uses alone."""
-        _inherited.append((self._pool, self._sealer, self._listener))
+        _inherited.append((self._lines, self._sealer, self._listener))
         self._start()
-
-
-def _has_ended(connection: psycopg.Connection[Any]) -> bool:
-    """Say whether the server has ended a connection while it was not in use."""
-    try:
-        for _ in range(2):  # its last words, and that there will be no more
-            connection.pgconn.consume_input()
-    except psycopg.OperationalError:
-        return True
-    return False
 
 
 _stores: WeakSet[PostgresStore] = WeakSet()

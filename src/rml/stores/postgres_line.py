@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -27,11 +28,9 @@ from rml.stores.postgres_place import Place
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-# The types that statements use, as PostgreSQL numbers them in every database, and their bytes.
-_OIDS: Final = {"bool": 16, "bytea": 17, "bigint": 20, "integer": 23, "text": 25}
-_BYTES: Final = {"bool": 1, "bigint": 8, "integer": 4}
+_FINE: Final = frozenset((ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK))
 
-Value = bytes | str | int | None
+Value = bytes | str | int | None | Sequence[bytes | str | int | None]
 
 
 @attrs.frozen(eq=False)
@@ -43,10 +42,15 @@ class Statement:
 
 
 class Line(psycopg.Connection[Any]):
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        at_hand_until: when it is to go back to its pool, in monotonic seconds.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.at_hand_until: float = 0.0
         self._names_kept: set[bytes] = set()
         self._keeps_plans = True
 
@@ -84,14 +88,77 @@ class Line(psycopg.Connection[Any]):
 
     def _answer(self, send: Callable[..., None], *arguments: Any) -> PGresult:
         """Send something, and return the one answer to it."""
-        if self.closed:
-            raise psycopg.OperationalError("the connection is closed")
         send(*arguments)
-        result: PGresult
-        (result,) = self.wait(generators.execute(self.pgconn))
-        if result.status not in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
-            raise error_from_result(result)
-        return result
+        return _only(self.wait(generators.execute(self.pgconn)))
+
+    def start(self, place: Place, statement: Statement, values: Sequence[Value]) -> None:
+        """Send a statement that returns no rows; nothing else may be asked until :meth:`finish`."""
+        form, server = _form(statement, place), self.pgconn
+        server.send_query_params(
+            form.text, form.raw(values), form.oids, form.formats, Format.BINARY
+        )
+        self.wait(generators.send(server))
+
+    def run(self, place: Place, statement: Statement, values: Sequence[Value]) -> None:
+        """Execute a statement that returns no rows, and whose plan is not worth keeping."""
+        self.start(place, statement, values)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait for the answer to what was started.
+
+        Raises:
+            psycopg.Error: what the server said; or that it is gone.
+        """
+        _only(self.wait(generators.fetch_many(self.pgconn)))
+
+
+def _only(results: list[PGresult]) -> PGresult:
+    result = results[-1]  # a backend that is ended right after an answer adds why, and that counts
+    if result.status not in _FINE:
+        raise error_from_result(result)
+    return result
+
+
+@attrs.frozen
+class _Type:
+    """A type of PostgreSQL's: its number in every database, and its values' binary form."""
+
+    oid: int
+    dump: Callable[[Any], bytes]
+
+
+def _array(oid: int, item: _Type) -> _Type:
+    """Return the type of arrays of one dimension."""
+
+    def dump(values: Sequence[Any]) -> bytes:
+        parts = [_ARRAY.pack(1, 1, item.oid, len(values), 1)]
+        for value in values:
+            if value is None:
+                parts.append(_NULL)
+            else:
+                data = item.dump(value)
+                parts += (_LENGTH.pack(len(data)), data)
+        return b"".join(parts)
+
+    return _Type(oid, dump)
+
+
+# How many dimensions an array has, whether NULLs, its items' type, how many, and the first's place.
+_ARRAY: Final = Struct(">5i")
+_LENGTH: Final = Struct(">i")
+_NULL: Final = _LENGTH.pack(-1)
+_ITEMS: Final = {
+    "bytea": _Type(17, bytes),
+    "bigint": _Type(20, Struct(">q").pack),
+    "integer": _Type(23, Struct(">i").pack),
+    "text": _Type(25, str.encode),
+}
+_TYPES: Final = _ITEMS | {
+    "bytea[]": _array(1001, _ITEMS["bytea"]),
+    "text[]": _array(1009, _ITEMS["text"]),
+    "bigint[]": _array(1016, _ITEMS["bigint"]),
+}
 
 
 @attrs.frozen
@@ -102,28 +169,25 @@ class _Form:
     text: bytes
     oids: tuple[int, ...]
     formats: tuple[Format, ...]
-    widths: tuple[int, ...]
+    dumps: tuple[Callable[[Any], bytes], ...]
 
     def raw(self, values: Sequence[Value]) -> list[bytes | None]:
         return [
-            value
-            if value is None or isinstance(value, bytes)
-            else value.encode()
-            if isinstance(value, str)
-            else value.to_bytes(width, "big", signed=True)
-            for value, width in zip(values, self.widths, strict=True)
+            None if value is None else dump(value)
+            for value, dump in zip(values, self.dumps, strict=True)
         ]
 
 
 @lru_cache(maxsize=256)
 def _form(statement: Statement, place: Place) -> _Form:
     text = place.sql(statement.text).encode()
+    types = [_TYPES[name] for name in statement.types]
     return _Form(
         b"rml_" + sha256(text).hexdigest()[:32].encode(),
         text,
-        tuple(_OIDS[name] for name in statement.types),
-        (Format.BINARY,) * len(statement.types),
-        tuple(_BYTES.get(name, 0) for name in statement.types),
+        tuple(one.oid for one in types),
+        (Format.BINARY,) * len(types),
+        tuple(one.dump for one in types),
     )
 
 

@@ -16,11 +16,11 @@ import attrs
 import psycopg
 
 from rml.ledger.entry import Entry
-from rml.ledger.errors import LedgerUnavailableError
 from rml.ledger.store import Head, Lease, Opening, Query, Row, Survey
 from rml.ledger.tree import TILE_HEIGHT, Tile
 from rml.stores import postgres_findings, postgres_surveys
 from rml.stores import postgres_rows as rows
+from rml.stores.paging import in_pages
 from rml.stores.postgres_line import Line
 from rml.stores.postgres_place import Place, explain, is_lost
 from rml.stores.postgres_rows import Connection
@@ -101,7 +101,7 @@ class PostgresReading(ABC):
         if not self._sealer.owes:
             return
 
-        def work(connection: Connection) -> None:
+        def work(connection: Line) -> None:
             try:
                 self._sealer.catch_up(connection, self._opening.timeout)
             except psycopg.Error as error:
@@ -114,21 +114,7 @@ class PostgresReading(ABC):
 
     def select(self, query: Query) -> Iterator[Entry]:
         """Yield matching entries in pages; what is sealed after the first page is not seen."""
-        end = self.head().size
-        left = query.limit
-        while left is None or left > 0:
-            size = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
-            page = self._page(attrs.evolve(query, limit=size), end)
-            yield from page
-            if len(page) < size:
-                return
-            last = page[-1].index
-            assert last is not None
-            if query.newest_first:
-                end = last
-            else:
-                query = attrs.evolve(query, after=last)
-            left = None if left is None else left - size
+        yield from in_pages(query, self.head().size, PAGE_ROWS, self._page)
 
     def _page(self, query: Query, end: int) -> list[Entry]:
         return self._read(
@@ -235,8 +221,3 @@ class PostgresReading(ABC):
 def until(deadline: float | None, default: float) -> float:
     """Return the seconds until a deadline, or a default."""
     return default if deadline is None else max(deadline - time.monotonic(), 0.001)
-
-
-def closed() -> LedgerUnavailableError:
-    """Return the error of a store that was closed."""
-    return LedgerUnavailableError("the ledger is closed; open it again with rml.Ledger(...)")

@@ -63,20 +63,29 @@ _PERSONAL: Final = "SELECT data FROM ~personal WHERE entry = %b"
 _KEEP_PERSONAL: Final = "UPDATE ~personal SET data = %b WHERE entry = %b"
 _DROP_PERSONAL: Final = "DELETE FROM ~personal WHERE entry = %b"
 
+
+def _marks(first: int, last: int) -> list[str]:
+    return [f"${place}" for place in range(first, last + 1)]
+
+
+def _insert_many(marks: Sequence[str]) -> str:
+    given = ", ".join(f"{mark}::{name}" for mark, name in zip(marks, _MANY, strict=True))
+    return (
+        f"WITH given AS MATERIALIZED (SELECT * FROM unnest({given}) "
+        f"AS g (bytes, leaf, personal, {_NAMES})), "
+        f"made AS (INSERT INTO ~entries (bytes, {_NAMES}) SELECT bytes, {_NAMES} FROM given "
+        "RETURNING seq, id), "
+        "kept AS (INSERT INTO ~personal (entry, data) SELECT id, personal FROM given "
+        "JOIN made USING (id) WHERE personal IS NOT NULL) "
+        "INSERT INTO ~waiting (seq, leaf) SELECT seq, leaf FROM made JOIN given USING (id)"
+    )
+
+
 _TYPES: Final = {"attempt": "bigint"}
-_ARRAYS: Final = ", ".join(f"%b::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)
-INSERT_MANY: Final = (
-    "WITH given AS MATERIALIZED (SELECT * FROM "
-    f"unnest(%b::bytea[], %b::bytea[], %b::bytea[], {_ARRAYS}) "
-    f"AS g (bytes, leaf, personal, {_NAMES})), "
-    f"made AS (INSERT INTO ~entries (bytes, {_NAMES}) SELECT bytes, {_NAMES} FROM given "
-    "RETURNING seq, id), "
-    "kept AS (INSERT INTO ~personal (entry, data) SELECT id, personal FROM given "
-    "JOIN made USING (id) WHERE personal IS NOT NULL) "
-    "INSERT INTO ~waiting (seq, leaf) SELECT seq, leaf FROM made JOIN given USING (id)"
-)
-_INSERT_ONE: Final = f"SELECT ~append({', '.join(['%s'] * (len(COLUMNS) + 3))})"
 _ONE: Final = ("bytea", "bytea", "bytea", *(_TYPES.get(name, "text") for name in COLUMNS))
+_MANY: Final = tuple(f"{name}[]" for name in _ONE)
+_INSERT_ONE: Final = f"SELECT ~append({', '.join(['%s'] * len(_ONE))})"
+_INSERT_MANY: Final = _insert_many(["%b"] * len(_MANY))
 _DECISION: Final = (
     *("text", "text", "bigint", "integer", "integer"),  # whose, and how long to wait for it
     *("bigint", "bigint", "text", "text"),  # what was seen: so many entries, and a lease
@@ -84,20 +93,19 @@ _DECISION: Final = (
 )
 
 
-def _marks(first: int, last: int) -> str:
-    return ", ".join(f"${place}" for place in range(first, last + 1))
-
-
-# What the function `append` does, where the server keeps the plan of the statement itself.
-APPEND: Final = Statement(
-    f"WITH made AS (INSERT INTO ~entries (bytes, {_NAMES}) VALUES ($1, {_marks(4, len(_ONE))}) "
-    "RETURNING seq), "
-    "kept AS (INSERT INTO ~personal (entry, data) SELECT $4, $3 WHERE $3 IS NOT NULL) "
-    "INSERT INTO ~waiting (seq, leaf) SELECT seq, $2 FROM made",
-    _ONE,
+# What the function `append` does, where the server keeps the plan of the statement itself; without
+# a table that most entries need not.
+_MADE: Final = (
+    f"made AS (INSERT INTO ~entries (bytes, {_NAMES}) "
+    f"VALUES ($1, {', '.join(_marks(4, len(_ONE)))}) RETURNING seq)"
 )
+_KEEP: Final = "kept AS (INSERT INTO ~personal (entry, data) VALUES ($4, $3))"
+_WAIT: Final = "INSERT INTO ~waiting (seq, leaf) SELECT seq, $2 FROM made"
+_APPEND: Final = Statement(f"WITH {_MADE} {_WAIT}", _ONE)
+_APPEND_PERSONAL: Final = Statement(f"WITH {_MADE}, {_KEEP} {_WAIT}", _ONE)
+_APPEND_MANY: Final = Statement(_insert_many(_marks(1, len(_MANY))), _MANY)
 _DECIDED: Final = _DECISION + _ONE
-DECIDE: Final = Statement(f"SELECT * FROM ~decide({_marks(1, len(_DECIDED))})", _DECIDED)
+DECIDE: Final = Statement(f"SELECT * FROM ~decide({', '.join(_marks(1, len(_DECIDED)))})", _DECIDED)
 NO_ENTRY: Final = (None,) * len(_ONE)
 
 
@@ -106,18 +114,24 @@ def one(entry: Sealed) -> tuple[Any, ...]:
     return (entry.data, entry.leaf, entry.personal, *entry.columns)
 
 
-def insertion(entries: Sequence[Sealed]) -> tuple[str, list[Any]]:
+def _many(entries: Sequence[Sealed]) -> list[list[Any]]:
+    """Return the values of several entries, column by column."""
+    return [list(column) for column in zip(*map(one, entries), strict=True)]
+
+
+def addition(entries: Sequence[Sealed]) -> tuple[Statement, Sequence[Any]]:
     """Return the one statement that inserts entries in this order, at least one, and its values."""
-    if len(entries) == 1:
-        return _INSERT_ONE, [*one(entries[0])]
-    columns = zip(*(one.columns for one in entries), strict=True)
-    values = [
-        [one.data for one in entries],
-        [one.leaf for one in entries],
-        [one.personal for one in entries],
-        *map(list, columns),
-    ]
-    return INSERT_MANY, values
+    if len(entries) > 1:
+        return _APPEND_MANY, _many(entries)
+    (entry,) = entries
+    return (_APPEND if entry.personal is None else _APPEND_PERSONAL), one(entry)
+
+
+def insertion(entries: Sequence[Sealed]) -> tuple[str, list[Any]]:
+    """Return the same for a connection that prepares no statement."""
+    if len(entries) > 1:
+        return _INSERT_MANY, [*_many(entries)]
+    return _INSERT_ONE, [*one(entries[0])]
 
 
 def send(connection: Connection, *statements: tuple[str, Sequence[Any]]) -> list[Any]:

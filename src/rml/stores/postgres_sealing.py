@@ -23,6 +23,7 @@ from rml.error import RmlError
 from rml.ledger.store import Head
 from rml.ledger.tree import Frontier
 from rml.stores import postgres_rows
+from rml.stores.postgres_line import Line, Statement
 from rml.stores.postgres_listening import channel_of
 from rml.stores.postgres_place import Place, lock_timeout
 from rml.stores.postgres_rows import Connection
@@ -45,10 +46,12 @@ _WAIT: Final = (
     "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s::int, %s::int)"
 )
 _WAITING: Final = "SELECT seq, leaf FROM ~waiting ORDER BY seq LIMIT %b"
-_OLDEST: Final = "SELECT ~waits_since()"
-_PLACE: Final = (
-    "INSERT INTO ~places (idx, seq, leaf) SELECT %b + g.o - 1, g.seq, g.leaf "
-    "FROM unnest(%b::bigint[], %b::bytea[]) WITH ORDINALITY AS g (seq, leaf, o)"
+# Nothing, if none waits; otherwise whether the oldest one was not left by a sealing just now.
+_IS_DUE: Final = Statement(f"SELECT ~waits_since() >= {GATHER_SECONDS / 2}", ())
+_PLACE: Final = Statement(
+    "INSERT INTO ~places (idx, seq, leaf) SELECT $1 + g.o - 1, g.seq, g.leaf "
+    "FROM unnest($2, $3) WITH ORDINALITY AS g (seq, leaf, o)",
+    ("bigint", "bigint[]", "bytea[]"),
 )
 _TILE: Final = "INSERT INTO ~tiles (level, place, hashes, root) VALUES (%b, %b, %b, %b)"
 _HEAD: Final = "UPDATE ~head SET size = %b, root = %b WHERE one = 1"
@@ -57,7 +60,7 @@ _OVER: Final = (
     "SELECT x FROM unnest(%s::text[]) AS x "
     "WHERE pg_visible_in_snapshot(x::xid8, pg_current_snapshot())"
 )
-_GONE: Final = "DELETE FROM ~waiting WHERE seq = ANY(%b::bigint[])"
+_GONE: Final = Statement("DELETE FROM ~waiting WHERE seq = ANY($1)", ("bigint[]",))
 
 
 def lock_number(oid: int) -> int:
@@ -80,7 +83,7 @@ class Sealer:
         self,
         place: Place,
         oid: int,
-        lend: Callable[[float | None], AbstractContextManager[Connection]],
+        lend: Callable[[float | None], AbstractContextManager[Line]],
     ) -> None:
         self._place = place
         self._number = lock_number(oid)
@@ -122,7 +125,7 @@ class Sealer:
         """Whether a commit of this process may wait still."""
         return self._seen < self._written or bool(self._joined)
 
-    def catch_up(self, connection: Connection, seconds: float) -> None:
+    def catch_up(self, connection: Line, seconds: float) -> None:
         """Seal what waits, after waiting so long for another sealer."""
         with self._mutex:
             written = self._written
@@ -163,12 +166,12 @@ class Sealer:
             if self._stop.is_set():
                 return
 
-    def _try_once(self, connection: Connection) -> bool:
+    def _try_once(self, connection: Line) -> bool:
         """Seal unless another process did so just now; return whether nothing is left to do."""
-        ((seconds,),) = connection.execute(self._place.sql(_OLDEST)).fetchall()
-        if seconds is None:
+        ((is_due,),) = connection.ask(self._place, _IS_DUE, ())
+        if is_due is None:
             return True
-        return seconds >= GATHER_SECONDS / 2 and not self._seal(connection, None).more
+        return any(is_due) and not self._seal(connection, None).more
 
     def _over(self, connection: Connection) -> list[str]:
         """Return those of the applications' transactions that have ended."""
@@ -185,7 +188,7 @@ class Sealer:
 
     # Sealing -------------------------------------------------------------------------------------
 
-    def _seal(self, connection: Connection, seconds: float | None) -> Sealing:
+    def _seal(self, connection: Line, seconds: float | None) -> Sealing:
         """Seal one batch in a transaction of its own."""
         with transaction(connection):
             sealing, edge = self.seal_within(connection, seconds)
@@ -197,7 +200,7 @@ class Sealer:
         return sealing
 
     def seal_within(
-        self, connection: Connection, seconds: float | None
+        self, connection: Line, seconds: float | None
     ) -> tuple[Sealing, Frontier | None]:
         """Seal one batch inside a transaction that has begun.
 
@@ -226,13 +229,13 @@ class Sealer:
         leaves = [leaf for _, leaf in waiting]
         numbers = [seq for seq, _ in waiting]
         tiles = edge.extend(leaves)
+        connection.run(place, _PLACE, (size, numbers, leaves))
+        connection.run(place, _GONE, (numbers,))
         with connection.pipeline():
-            connection.execute(place.sql(_PLACE), (size, numbers, leaves))
             for tile in tiles:
                 values = (tile.level, tile.index, tile.hashes, tile.root)
                 connection.execute(place.sql(_TILE), values)
             connection.execute(place.sql(_HEAD), (edge.size, edge.root()))
-            connection.execute(place.sql(_GONE), (numbers,))
             connection.execute("SELECT pg_notify(%s, '')", (self._channel,))
         return Sealing(len(leaves), more=len(leaves) == BATCH_MAX), edge
 

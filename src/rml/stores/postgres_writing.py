@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -42,6 +42,7 @@ from rml.stores.postgres_sealing import (
     transaction,
 )
 from rml.stores.postgres_standing import Standing
+from rml.stores.postgres_stream import PART, Stream
 
 T = TypeVar("T")
 
@@ -90,8 +91,9 @@ class PostgresTransaction:
         self._sealer = sealer
         self._lend = lend
         self._deadline = deadline
-        self._lent = ExitStack()
-        self._connection: Connection | None = None
+        self._lent: ExitStack | None = None
+        self._connection: Line | None = None
+        self._stream: Stream | None = None  # holds nothing, so a work that reads starts over
         self._is_alone = False
         self._standing_of = known
         self._still: set[str] = set()  # those whose locks are held with the gate held alone
@@ -114,9 +116,11 @@ class PostgresTransaction:
     # What a work does ----------------------------------------------------------------------------
 
     def append(self, sealed: Sealed) -> None:
-        """Add an entry, which is sent when the work reads, or ends; its index comes later."""
+        """Add an entry; it is sent when the work reads, or ends, or has made many of them."""
         self._waiting.append(sealed)
         self._entries = None
+        if len(self._waiting) == PART:
+            self._send_part()
 
     def select(self, query: Query) -> list[Entry]:
         """Return matching entries, those of this transaction last."""
@@ -187,9 +191,14 @@ class PostgresTransaction:
         """Return what the next run may rest on: what the server told the first one, or nothing."""
         return self._told if effect == self.effect and self.supposes else None
 
+    @property
+    def _rests_on_nothing(self) -> bool:
+        is_free = self._connection is None or self._stream is not None
+        return is_free and self.effect is None and not self.must_be_alone
+
     def _may_suppose(self, effect: str) -> bool:
         """Say whether the work rests on what is known of this effect; it holds nothing then."""
-        if self.effect is None and self._connection is None and not self.must_be_alone:
+        if self._rests_on_nothing and self._stream is None:
             self._rests_on = self._standing_of(effect)
             if self._rests_on is not None:
                 self.effect = effect
@@ -212,7 +221,7 @@ class PostgresTransaction:
         """Hold what keeps an effect still, and read its entries and its lease."""
         if self._connection is not None and (self._is_alone or self.effect == effect):
             return self._connection
-        if self.effect is not None or self.must_be_alone:
+        if not self._rests_on_nothing or self._stream is not None:
             return self._alone()
         connection = self._begin()
 
@@ -237,7 +246,7 @@ class PostgresTransaction:
     def _alone(self) -> Connection:
         """Hold the gate alone, with everything sealed that is there, and send what was appended."""
         if not self._is_alone:
-            if self.effect is not None:
+            if self.effect is not None or self._stream is not None:
                 self.must_be_alone = True
                 raise StartOver
             connection = self._begin()
@@ -252,7 +261,7 @@ class PostgresTransaction:
         self._flush(self._connection)
         return self._connection
 
-    def _seal(self, connection: Connection) -> None:
+    def _seal(self, connection: Line) -> None:
         more = True
         while more:
             sealing, edge = self._sealer.seal_within(connection, self._seconds())
@@ -261,8 +270,9 @@ class PostgresTransaction:
             if more and edge is not None:
                 self._sealer.keep(edge)  # a head that is taken back is no longer the edge's
 
-    def _begin(self) -> Connection:
+    def _begin(self) -> Line:
         if self._connection is None:
+            self._lent = ExitStack()
             self._connection = self._lent.enter_context(self._lend(self._deadline))
         return self._connection
 
@@ -271,6 +281,19 @@ class PostgresTransaction:
     def _flush(self, connection: Connection) -> None:
         if self._waiting:
             self._asked(lambda: self._send_entries(connection))
+
+    def _send_part(self) -> None:
+        """Send what waits while the work goes on, if it has done nothing but append."""
+        if not self._rests_on_nothing:
+            return
+
+        def work() -> None:
+            if self._stream is None:
+                self._stream = Stream(self._begin(), self._place)
+            self._stream.send(self._waiting)
+            self._take_note()
+
+        self._asked(work)
 
     def _send_entries(self, connection: Connection) -> None:
         statement, values = rows.insertion(self._waiting)
@@ -302,6 +325,12 @@ class PostgresTransaction:
             elif self._waiting:
                 self._append_alone()
             return
+        if self._stream is not None:
+            if self._waiting:
+                self._send_part()
+            self.sent = True
+            self._asked(self._stream.commit)
+            return
 
         statements: list[tuple[str, list[Any]]] = []
         if len(self._waiting) == 1:
@@ -319,16 +348,9 @@ class PostgresTransaction:
     def _append_alone(self) -> None:
         """Insert everything by one statement, which is a transaction by itself."""
         with self._lend(self._deadline) as line:
+            statement, values = rows.addition(self._waiting)
             self.sent = True
-
-            def work() -> None:
-                if len(self._waiting) == 1:
-                    line.ask(self._place, rows.APPEND, rows.one(self._waiting[0]))
-                else:
-                    statement, values = rows.insertion(self._waiting)
-                    line.execute(self._place.sql(statement), values)
-
-            self._asked(work)
+            self._asked(lambda: line.ask(self._place, statement, values))
         self._take_note()
 
     def _decide(self, supposed: Standing) -> None:
@@ -362,6 +384,9 @@ class PostgresTransaction:
         under way, and is refused if that has happened.
         """
         self.trouble, self._deadline = None, deadline
+        if self._stream is not None:
+            self._waiting, self._stream = self._stream.entries, None
+            self.abandon()
         if self.effect is None and not self._is_alone:
             try:
                 self._append_alone()
@@ -403,8 +428,12 @@ class PostgresTransaction:
     def abandon(self) -> None:
         """Take everything back, and return the connection."""
         if self._connection is not None:
+            with suppress(psycopg.Error):
+                if self._stream is not None:
+                    self._stream.finish()
             roll_back(self._connection)
-        self._lent.close()
+        if self._lent is not None:
+            self._lent.close()
 
     def _asked(self, work: Callable[[], T]) -> T:
         """Do what speaks to the server; what it says is kept, and told as a caller's error."""

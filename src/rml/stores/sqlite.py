@@ -61,7 +61,6 @@ class SqliteStore(SqliteVerifying):
     def __init__(self, path: Path | None, opening: Opening) -> None:
         self._path = path.absolute() if path is not None else None
         self._opening = opening
-        self._closed = False
         self._unusable: str | None = None
         self._held = self._clean = False
         self._start()
@@ -142,9 +141,9 @@ class SqliteStore(SqliteVerifying):
     def _commit(self, work: Callable[[Transaction], T], deadline: float) -> T:
         """Commit one work by itself."""
         try:
-            connection = self._writer.begin(deadline)
+            self._writer.begin(deadline)
             try:
-                transaction = self._writer.transaction(connection)
+                transaction = self._writer.transaction()
                 result = work(transaction)
                 transaction.seal()
             except BaseException:
@@ -162,10 +161,10 @@ class SqliteStore(SqliteVerifying):
         committing = False
         try:
             self._commits.gather()
-            connection = self._writer.begin(deadline)
+            self._writer.begin(deadline)
             try:
                 self._commits.move_to(batch)
-                transaction = self._writer.transaction(connection)
+                transaction = self._writer.transaction()
                 for waiting in batch:
                     self._run(waiting, transaction)
                 transaction.seal()
@@ -174,29 +173,27 @@ class SqliteStore(SqliteVerifying):
                 raise
             committing = True
             self._writer.commit(transaction)
+            self._commits.end(batch)
         except Exception as error:  # noqa: BLE001 - raised again in the threads that wait for it
             explained = self._explain(error) if isinstance(error, sqlite3.Error) else error
             self._commits.withdraw(own)
-            for waiting in {id(w): w for w in [*batch, own]}.values():
-                waiting.end(explained)
+            self._commits.end({id(w): w for w in [*batch, own]}.values(), explained)
         except BaseException:
             self._interrupted(own, batch, committing=committing)
             raise
         else:
-            for waiting in batch:
-                waiting.end()
             self._writer.tidy()
 
     def _interrupted(self, own: Waiting, batch: list[Waiting], *, committing: bool) -> None:
         """Let the others wait for the next leader, unless their commit was already under way."""
         self._commits.withdraw(own)
         for waiting in batch:
-            if waiting is own:
+            if waiting is own or waiting.done:
                 continue
             if committing:
                 trouble = "another thread was interrupted while committing"
                 waiting.error = None
-                waiting.end(AppendUnknownError(trouble))
+                self._commits.end([waiting], AppendUnknownError(trouble))
             else:
                 self._commits.put_back(waiting)
 
@@ -210,8 +207,9 @@ class SqliteStore(SqliteVerifying):
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                 raise  # Ctrl-C is this thread's, whoever's work it is in
+            if not transaction.back_to(mark):  # so nobody's work is left
+                raise
             waiting.error = self._explain(error) if isinstance(error, sqlite3.Error) else error
-            transaction.back_to(mark)
 
     def scrub(self) -> None:
         """Fold the write-ahead log into the file and empty it; free space is overwritten already.
@@ -230,7 +228,7 @@ class SqliteStore(SqliteVerifying):
         """Close every connection; the last one folds the write-ahead log into the file."""
         if self._commits.leading():
             raise InvalidInputError("a ledger cannot be closed from inside its own transaction")
-        self._closed = True
+        self._unusable = _CLOSED
         self._readers.close()
         with self._commits.alone():  # a commit that is under way ends first
             self._writer.close(time.monotonic() + self._opening.timeout)
@@ -244,8 +242,6 @@ class SqliteStore(SqliteVerifying):
             )
 
     def _check_usable(self) -> None:
-        if self._closed:
-            raise LedgerUnavailableError("the ledger is closed; open it again with rml.Ledger(...)")
         if self._unusable is not None:
             raise LedgerUnavailableError(self._unusable)
 
@@ -268,7 +264,7 @@ class SqliteStore(SqliteVerifying):
         """Begin anew; a ledger that could not be left alone in time is refused in the child."""
         before = self._writer
         if not self._clean or self._path is None:
-            _inherited.append((before.connection, self._readers))  # not even to be closed here
+            _inherited.append((before, self._readers))  # not even to be closed here
             self._unusable = _FORKED_IN_MEMORY if self._path is None else _FORKED_IN_USE
             if before.file is not None:
                 _tainted.add(before.file)
@@ -280,6 +276,7 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+_CLOSED: Final = "the ledger is closed; open it again with rml.Ledger(...)"
 _FORKED_IN_MEMORY: Final = "a ledger in memory cannot be shared with a forked process; use a file"
 _FORKED_IN_USE: Final = (
     "this process was forked while other threads used the ledger, and SQLite's locks do not "

@@ -50,6 +50,10 @@ class SqliteEnlistment:
             self.driver.execute("SAVEPOINT rml_inside")
             yield self._is_open
 
+    def aside(self, work: Callable[[], T]) -> T:
+        """Do what waits for other connections than this one; here is no event loop."""
+        return work()
+
     def _is_open(self) -> bool:
         try:
             self.driver.execute("RELEASE rml_inside")
@@ -89,9 +93,9 @@ class SqliteEnlisted:
             )
         try:
             with as_ledger(connection), _taken_back(connection, "rml_write"):
-                size, root = sqlite_rows.head(connection)
-                frontier = sqlite_rows.frontier(connection, size, root)
-                transaction = SqliteTransaction(connection, frontier)
+                cursor = connection.cursor()
+                frontier = sqlite_rows.frontier(cursor, *sqlite_rows.head(cursor))
+                transaction = SqliteTransaction(cursor, frontier)
                 result = work(transaction)
                 transaction.seal()
         except sqlite3.Error as error:

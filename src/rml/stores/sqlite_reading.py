@@ -12,12 +12,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from rml.ledger.entry import Entry
 from rml.ledger.store import Head, Lease, Opening, Query, Row
 from rml.stores import sqlite_backup, sqlite_file, sqlite_rows
 from rml.stores.commits import Commits
+from rml.stores.paging import in_pages
 from rml.stores.sqlite_readers import Readers
 from rml.stores.sqlite_writer import Writer
 
@@ -79,22 +78,11 @@ class SqliteReading:
     def select(self, query: Query) -> Iterator[Entry]:
         """Yield matching entries in pages; what is appended after the first page is not seen."""
         self._check_named()
-        end = self.head().size
-        left = query.limit
-        while left is None or left > 0:
-            rows = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
-            with self._reading() as connection:
-                page = sqlite_rows.select(connection, attrs.evolve(query, limit=rows), end)
-            yield from page
-            if len(page) < rows:
-                return
-            last = page[-1].index
-            assert last is not None
-            if query.newest_first:
-                end = last
-            else:
-                query = attrs.evolve(query, after=last)
-            left = None if left is None else left - rows
+        yield from in_pages(query, self.head().size, PAGE_ROWS, self._page)
+
+    def _page(self, query: Query, end: int) -> list[Entry]:
+        with self._reading() as connection:
+            return sqlite_rows.select(connection, query, end)
 
     def count(self, query: Query) -> int:
         """Return how many entries match."""

@@ -6,13 +6,17 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rml.ledger.entry import COLUMNS, Entry, Sealed
 from rml.ledger.errors import LedgerCorruptError
 from rml.ledger.store import Lease, Query
 from rml.ledger.tree import TILE_HEIGHT, TILE_WIDTH, Frontier, row_widths, split_tile
 from rml.stores.conditions import Dialect, conditions
+
+# Whoever executes statements. A connection makes a cursor for each, which costs as much as a short
+# statement; a commit has one for all.
+Executor: TypeAlias = sqlite3.Connection | sqlite3.Cursor
 
 # How many entries of a commit wait in memory to be inserted together; each may be a megabyte.
 WAITING_MAX: Final = 32
@@ -35,34 +39,34 @@ ROWS: Final = (
 _DIALECT: Final = Dialect(mark="?", index="idx", after="idx > ?", personal="personal")
 
 
-def select(connection: sqlite3.Connection, query: Query, end: int | None = None) -> list[Entry]:
+def select(on: Executor, query: Query, end: int | None = None) -> list[Entry]:
     """Return the entries that match, below index ``end``."""
     where, values = conditions(query, _DIALECT, end)
     order = "DESC" if query.newest_first else "ASC"
     limit = -1 if query.limit is None else query.limit
-    rows = connection.execute(
+    rows = on.execute(
         f"SELECT {_FIELDS} FROM entries WHERE {where} ORDER BY idx {order} LIMIT ?",
         (*values, limit),
     )
     return entries(rows)
 
 
-def count(connection: sqlite3.Connection, query: Query) -> int:
+def count(on: Executor, query: Query) -> int:
     """Return how many entries match."""
     where, values = conditions(query, _DIALECT)
-    rows = connection.execute(f"SELECT count(*) FROM entries WHERE {where}", values)
+    rows = on.execute(f"SELECT count(*) FROM entries WHERE {where}", values)
     number: int = rows.fetchone()[0]
     return number
 
 
-def of_effect(connection: sqlite3.Connection, effect: str) -> list[Entry]:
+def of_effect(on: Executor, effect: str) -> list[Entry]:
     """Return the entries of one effect in index order."""
-    return entries(connection.execute(_OF_EFFECT, (effect,)))
+    return entries(on.execute(_OF_EFFECT, (effect,)))
 
 
-def last_of_effect(connection: sqlite3.Connection, effect: str) -> tuple[str, bytes | None] | None:
+def last_of_effect(on: Executor, effect: str) -> tuple[str, bytes | None] | None:
     """Return the kind of an effect's newest entry and what is kept beside it."""
-    row: tuple[str, bytes | None] | None = connection.execute(_LAST_OF_EFFECT, (effect,)).fetchone()
+    row: tuple[str, bytes | None] | None = on.execute(_LAST_OF_EFFECT, (effect,)).fetchone()
     return row
 
 
@@ -73,19 +77,19 @@ def entries(rows: sqlite3.Cursor) -> list[Entry]:
     ]
 
 
-def lease_of(connection: sqlite3.Connection, effect: str) -> Lease | None:
+def lease_of(on: Executor, effect: str) -> Lease | None:
     """Return an effect's lease, if it has one."""
-    row = connection.execute(_LEASE, (effect,)).fetchone()
+    row = on.execute(_LEASE, (effect,)).fetchone()
     return None if row is None else _lease(row)
 
 
-def leases(connection: sqlite3.Connection, saying: bytes) -> list[Lease]:
+def leases(on: Executor, saying: bytes) -> list[Lease]:
     """Return all leases, by effect id; or those of effects one of whose entries holds bytes."""
     query, values = f"SELECT {_LEASE_FIELDS} FROM leases AS l", []
     if saying:
         query += " WHERE EXISTS (SELECT 1 FROM entries WHERE effect = l.effect AND instr(bytes, ?))"
         values = [saying]
-    return [_lease(row) for row in connection.execute(f"{query} ORDER BY effect", values)]
+    return [_lease(row) for row in on.execute(f"{query} ORDER BY effect", values)]
 
 
 def _lease(row: tuple[Any, ...]) -> Lease:
@@ -94,13 +98,13 @@ def _lease(row: tuple[Any, ...]) -> Lease:
     return Lease(*row)
 
 
-def head(connection: sqlite3.Connection) -> tuple[int, bytes]:
+def head(on: Executor) -> tuple[int, bytes]:
     """Return the recorded size and root.
 
     Raises:
         LedgerCorruptError: there is none, or it is something else.
     """
-    row: tuple[int, bytes] | None = connection.execute(_HEAD).fetchone()
+    row: tuple[int, bytes] | None = on.execute(_HEAD).fetchone()
     if row is None:
         raise LedgerCorruptError("the ledger's head is missing")
     if (type(row[0]), type(row[1])) != (int, bytes):
@@ -108,23 +112,23 @@ def head(connection: sqlite3.Connection) -> tuple[int, bytes]:
     return row
 
 
-def read_frontier(connection: sqlite3.Connection, size: int) -> Frontier:
+def read_frontier(on: Executor, size: int) -> Frontier:
     """Return the right edge of the tree over ``size`` entries, from leaves and tile roots."""
     rows: list[list[bytes]] = []
     for level, width in enumerate(row_widths(size)):
         end = size >> (TILE_HEIGHT * level)
         places = (end - width, end)
-        rows.append(_hashes(connection.execute(_level_query(level), places)))
+        rows.append(_hashes(on.execute(_level_query(level), places)))
     return Frontier(size, rows)
 
 
-def frontier(connection: sqlite3.Connection, size: int, root: bytes) -> Frontier:
+def frontier(on: Executor, size: int, root: bytes) -> Frontier:
     """Return the right edge of the tree, as :func:`read_frontier`, if it has the recorded root.
 
     Raises:
         LedgerCorruptError: the tree does not add up.
     """
-    found = read_frontier(connection, size)
+    found = read_frontier(on, size)
     if found.root() != root:
         raise LedgerCorruptError(
             "the tree's root does not follow from its hashes; "
@@ -133,7 +137,7 @@ def frontier(connection: sqlite3.Connection, size: int, root: bytes) -> Frontier
     return found
 
 
-def hashes(connection: sqlite3.Connection, level: int, start: int, stop: int) -> list[bytes]:
+def hashes(on: Executor, level: int, start: int, stop: int) -> list[bytes]:
     """Return the hashes of one level: a full tile as it was stored, others one by one.
 
     Raises:
@@ -142,10 +146,10 @@ def hashes(connection: sqlite3.Connection, level: int, start: int, stop: int) ->
     place, offset = divmod(start, TILE_WIDTH)
     if offset == 0 and stop - start == TILE_WIDTH:
         query = "SELECT hashes FROM tiles WHERE level = ? AND place = ?"
-        tile = _hashes(connection.execute(query, (level, place)))
+        tile = _hashes(on.execute(query, (level, place)))
         if tile:
             return split_tile(tile[0])
-    return _hashes(connection.execute(_level_query(level), (start, stop)))
+    return _hashes(on.execute(_level_query(level), (start, stop)))
 
 
 def _hashes(rows: sqlite3.Cursor) -> list[bytes]:
@@ -195,11 +199,11 @@ class SqliteTransaction:
         frontier: the tree's edge, before :meth:`seal` and after it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, frontier: Frontier) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor()  # one for all, as each would cost more than its row
+    def __init__(self, cursor: sqlite3.Cursor, frontier: Frontier) -> None:
+        self._cursor = cursor
         self._waiting: list[Sealed] = []
         self._leaves: list[bytes] = []
+        self._is_savepoint_due = False
         self.frontier = frontier
 
     def append(self, sealed: Sealed) -> int:
@@ -208,8 +212,14 @@ class SqliteTransaction:
         self._waiting.append(sealed)
         self._leaves.append(sealed.leaf)
         if len(self._waiting) == WAITING_MAX:
-            self._insert_waiting()
+            self._show_waiting()
         return index
+
+    def _show_waiting(self) -> None:
+        """Insert what waits before somebody looks."""
+        if self._waiting:
+            self._save()
+            self._insert_waiting()
 
     def _insert_waiting(self) -> None:
         start = self.frontier.size + len(self._leaves) - len(self._waiting)
@@ -219,25 +229,26 @@ class SqliteTransaction:
 
     def select(self, query: Query) -> list[Entry]:
         """Return matching entries, those of this transaction among them."""
-        self._insert_waiting()
-        return select(self._connection, query)
+        self._show_waiting()
+        return select(self._cursor, query)
 
     def of_effect(self, effect: str) -> list[Entry]:
         """Return an effect's entries."""
-        self._insert_waiting()
-        return of_effect(self._connection, effect)
+        self._show_waiting()
+        return of_effect(self._cursor, effect)
 
     def lease(self, effect: str) -> Lease | None:
         """Return an effect's lease."""
-        return lease_of(self._connection, effect)
+        return lease_of(self._cursor, effect)
 
     def leases(self, saying: bytes = b"") -> list[Lease]:
         """Return every lease, or those of effects one of whose entries holds bytes."""
-        self._insert_waiting()
-        return leases(self._connection, saying)
+        self._show_waiting()
+        return leases(self._cursor, saying)
 
     def put_lease(self, lease: Lease) -> None:
         """Insert or renew a lease."""
+        self._save()
         self._cursor.execute(
             "INSERT OR REPLACE INTO leases (effect, attempt, owner, until) VALUES (?, ?, ?, ?)",
             (lease.effect, lease.attempt, lease.owner, lease.until),
@@ -245,6 +256,7 @@ class SqliteTransaction:
 
     def drop_lease(self, effect: str, owner: str | None = None) -> bool:
         """Delete a lease, if it is this owner's or no owner is given."""
+        self._save()
         if owner is None:
             deleted = self._cursor.execute("DELETE FROM leases WHERE effect = ?", (effect,))
         else:
@@ -254,34 +266,50 @@ class SqliteTransaction:
 
     def keep_only(self, entry: str, names: Sequence[str]) -> None:
         """Rewrite what is kept beside an entry; freed space is overwritten (``secure_delete``)."""
-        self._insert_waiting()
+        self._save()
+        self._show_waiting()
         query = "SELECT +personal FROM entries WHERE id = ?"
-        (data,) = self._connection.execute(query, (entry,)).fetchone()
+        (data,) = self._cursor.execute(query, (entry,)).fetchone()
         kept = {} if data is None else json.loads(data)
         left = {name: kept[name] for name in names if name in kept}
         data = json.dumps(left, ensure_ascii=False, separators=(",", ":")).encode()
-        self._connection.execute(
+        self._cursor.execute(
             "UPDATE entries SET personal = ? WHERE id = ?",
             (bytearray(data) if left else None, entry),
         )
 
     def mark(self) -> int:
         """Begin a part that can be taken back alone."""
-        self._insert_waiting()
-        self._connection.execute("SAVEPOINT work")
+        self._show_waiting()
+        self._is_savepoint_due = True
         return len(self._leaves)
+
+    def _save(self) -> None:
+        """Set the savepoint of a part that has begun; most parts need none, so it is set late."""
+        if self._is_savepoint_due:
+            self._cursor.execute("SAVEPOINT work")
+            self._is_savepoint_due = False
 
     def release(self) -> None:
         """Keep the part."""
+        if len(self._waiting) > 1:  # a single insertion takes itself back if it fails
+            self._save()
         self._insert_waiting()
-        self._connection.execute("RELEASE work")
+        if not self._is_savepoint_due:
+            self._cursor.execute("RELEASE work")
+        self._is_savepoint_due = False
 
-    def back_to(self, mark: int) -> None:
-        """Take the part back."""
-        self._connection.execute("ROLLBACK TO work")
-        self._connection.execute("RELEASE work")
+    def back_to(self, mark: int) -> bool:
+        """Take the part back; return False if SQLite has taken back the whole transaction."""
+        if not self._cursor.connection.in_transaction:
+            return False
+        if not self._is_savepoint_due:
+            self._cursor.execute("ROLLBACK TO work")
+            self._cursor.execute("RELEASE work")
+        self._is_savepoint_due = False
         self._waiting.clear()
         del self._leaves[mark:]
+        return True
 
     def seal(self) -> None:
         """Grow the tree by what was appended, and record its new head."""

@@ -18,7 +18,7 @@ from rml.ledger.store import Opening
 from rml.ledger.tree import Frontier
 from rml.stores import sqlite_file, sqlite_rows
 from rml.stores.sqlite_file import busy, is_busy
-from rml.stores.sqlite_rows import SqliteTransaction
+from rml.stores.sqlite_rows import Executor, SqliteTransaction
 from rml.stores.turns import FileTurns, NoTurns
 
 # SQLite folds the log into the file when a commit leaves it this long: 16 MB, or some thousand
@@ -62,6 +62,7 @@ class Writer:
         self._commits = 0
         self._named_until = float("-inf")
         self._waited_at = 0
+        self._cursor: sqlite3.Cursor | None = None
         self.connection: sqlite3.Connection | None = None
         self.file = file
 
@@ -79,7 +80,8 @@ class Writer:
             connection = self.connection or self._connect(deadline)
             if connection.in_transaction:  # an interrupt came before its end could be seen to
                 connection.rollback()
-            self._until(deadline, connection, "BEGIN IMMEDIATE")
+            assert self._cursor is not None
+            self._until(deadline, self._cursor, "BEGIN IMMEDIATE")
         except BaseException:
             self._turns.give_back()
             raise
@@ -117,6 +119,7 @@ class Writer:
         except BaseException:
             connection.close()
             raise
+        self._cursor = connection.cursor()
         self.connection = connection
         return connection
 
@@ -137,27 +140,28 @@ class Writer:
             )
         self._named_until = time.monotonic() + NAME_SECONDS
 
-    def _until(self, deadline: float, connection: sqlite3.Connection, statement: str) -> Any:
+    def _until(self, deadline: float, on: Executor, statement: str) -> Any:
         """Execute a statement, looking again while somebody holds the file, until the deadline."""
         while True:
             try:
-                return connection.execute(statement).fetchone()
+                return on.execute(statement).fetchone()
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline:
                     raise
                 time.sleep(_PAUSE_SECONDS)
 
-    def transaction(self, connection: sqlite3.Connection) -> SqliteTransaction:
+    def transaction(self) -> SqliteTransaction:
         """Return what is appended to; the tree's edge is read anew if somebody else has appended.
 
         Raises:
             LedgerCorruptError: the tree does not add up.
         """
-        size, root = sqlite_rows.head(connection)
+        assert self._cursor is not None
+        size, root = sqlite_rows.head(self._cursor)
         frontier, self._frontier = self._frontier, None
         if frontier is None or frontier.size != size or frontier.root() != root:
-            frontier = sqlite_rows.frontier(connection, size, root)
-        return SqliteTransaction(connection, frontier)
+            frontier = sqlite_rows.frontier(self._cursor, size, root)
+        return SqliteTransaction(self._cursor, frontier)
 
     def commit(self, transaction: SqliteTransaction | None = None) -> None:
         """Make the transaction durable.
@@ -167,8 +171,9 @@ class Writer:
             sqlite3.OperationalError: it failed, and nothing was recorded.
         """
         assert self.connection is not None
+        assert self._cursor is not None
         try:
-            self.connection.execute("COMMIT")
+            self._cursor.execute("COMMIT")
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "") or ""
             with suppress(sqlite3.Error):
@@ -247,10 +252,11 @@ class Writer:
 
     def drop(self) -> None:
         """Close the connection; the next commit opens another one."""
-        if self.connection is not None:
+        if self.connection is not None and self._cursor is not None:
             with suppress(sqlite3.Error):
+                self._cursor.close()  # with a statement left, the file would stay open
                 self.connection.close()
-        self.connection = self._frontier = None
+        self.connection = self._cursor = self._frontier = None
 
     def close(self, deadline: float) -> None:
         """Close the connection in the process's turn; the last one folds the log into the file."""

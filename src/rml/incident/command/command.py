@@ -44,7 +44,7 @@ class CaseCommand(CaseRecording):
         return self._record(
             kinds.ROLE_TAKEN,
             {"role": hat.value},
-            actor=name,
+            by=name,
             override=override,
             bars=lambda look: role_rule.check_role(look, hat, name),
         )
@@ -59,7 +59,7 @@ class CaseCommand(CaseRecording):
         return self._record(
             kinds.ROLE_LEFT,
             {"role": hat.value},
-            actor=name,
+            by=name,
             bars=lambda look: role_rule.check_leave(look, hat, name),
         )
 
@@ -78,7 +78,7 @@ class CaseCommand(CaseRecording):
         return self._record(
             kinds.HANDOVER_OFFERED,
             {"to": other, "briefing": step.said("briefing", briefing)},
-            actor=name,
+            by=name,
             bars=lambda look: role_rule.check_handover(look, other, name),
         )
 
@@ -92,7 +92,7 @@ class CaseCommand(CaseRecording):
         return self._record(
             kinds.HANDOVER_ACCEPTED,
             {},
-            actor=name,
+            by=name,
             bars=lambda look: role_rule.check_acceptance(look, name),
         )
 
@@ -168,7 +168,7 @@ class CaseCommand(CaseRecording):
             if outside or role is not None:
                 yield from rule.under_hat(look, actor, Work.COMMUNICATE, role)
 
-        return self._record(kind, facts, actor=actor, at=at, override=override, bars=bars)
+        return self._record(kind, facts, by=actor, at=at, override=override, bars=bars)
 
     def order(self, detail: str, *, to: str, by: str) -> Receipt:
         """Give an order; it is open until it was read back and confirmed.
@@ -179,7 +179,7 @@ class CaseCommand(CaseRecording):
             by: who gives it.
         """
         facts = {"detail": step.said("detail", detail), "to": step.named("to", to)}
-        return self._record(kinds.ORDERED, facts, actor=step.named("by", by))
+        return self._record(kinds.ORDERED, facts, by=by)
 
     def read_back(self, order: str, detail: str, *, by: str) -> Receipt:
         """Say an order back in the words in which it was understood.
@@ -202,7 +202,7 @@ class CaseCommand(CaseRecording):
                 text = f"the order is to {to}, who reads it back, not {name}"
                 yield Barrier("read-back", text, overridable=False)
 
-        return self._record(kinds.READ_BACK, facts, actor=name, bars=bars)
+        return self._record(kinds.READ_BACK, facts, by=name, bars=bars)
 
     def confirm_order(self, order: str, *, by: str, override: str | None = None) -> Receipt:
         """Confirm that an order was understood, which ends the loop.
@@ -230,13 +230,7 @@ class CaseCommand(CaseRecording):
                 text = f"{given.by} gave the order, and confirms it, or the commander does"
                 yield Barrier("read-back", text)
 
-        return self._record(
-            kinds.ORDER_CLOSED,
-            {"order": one},
-            actor=name,
-            override=override,
-            bars=bars,
-        )
+        return self._record(kinds.ORDER_CLOSED, {"order": one}, bars, by=name, override=override)
 
     def note(
         self,
@@ -267,7 +261,7 @@ class CaseCommand(CaseRecording):
         return self._record(
             kinds.NOTED,
             facts,
-            actor=step.named("by", by),
+            by=by,
             bars=lambda look: (
                 () if ends is None else _known(look, "ends", facts["ends"], kinds.NOTED)
             ),
@@ -289,7 +283,7 @@ class CaseCommand(CaseRecording):
             "channel": step.named("channel", channel),
             "document": step.named("document", document),
         }
-        return self._record(kinds.WORKSTREAM, facts, actor=step.named("by", by))
+        return self._record(kinds.WORKSTREAM, facts, by=by)
 
     def triage(
         self, symptom: str, *, by: str, runbook: str | None = None, at: datetime | None = None
@@ -308,7 +302,7 @@ class CaseCommand(CaseRecording):
             kinds.TRIAGED,
             facts,
             world=World.RML2,
-            actor=step.named("by", by),
+            by=by,
             at=at,
             bars=lambda look: rule.since_detection(look, at),
             more=lambda look: {} if "runbook" in facts else registry.runbook_for(look, facts),
@@ -324,7 +318,7 @@ class CaseCommand(CaseRecording):
         if not isinstance(given, bool):
             raise InvalidInputError(f"private is {shown(given)}; say True or False")
         facts = {"private": given, "reason": step.said("reason", reason)}
-        return self._record(kinds.PRIVACY, facts, world=World.RML2, actor=step.named("by", by))
+        return self._record(kinds.PRIVACY, facts, world=World.RML2, by=by)
 
     def read_evidence(self, entry: str, *, by: str, reason: str) -> Entry:
         """Return an entry of the case or of its effects, and record who read it and why.
@@ -380,9 +374,7 @@ class CaseCommand(CaseRecording):
                 raise InvalidInputError(text)
             yield from ()
 
-        return self._record(
-            kinds.LINKED, facts, world=World.RML2, actor=step.named("by", by), bars=bars
-        )
+        return self._record(kinds.LINKED, facts, world=World.RML2, by=by, bars=bars)
 
 
 def _known(look: Look, name: str, one: str, kind: str) -> Iterator[Barrier]:

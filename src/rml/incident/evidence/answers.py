@@ -25,8 +25,8 @@ from rml.incident.pages.casefile import (
     TimelineEvent,
 )
 from rml.incident.pages.page import page as page_of
+from rml.incident.private import CaseReading, PrivateCaseError
 from rml.incident.projection import Phase, Projection
-from rml.incident.recording import CaseRecording
 from rml.incident.remark import Remark, remarks_of
 from rml.ledger.entry import Entry
 from rml.ledger.queries.rows import Rows
@@ -34,12 +34,8 @@ from rml.world import World
 
 
 @attrs.frozen(repr=False)
-class CaseAnswers(CaseRecording):
+class CaseAnswers(CaseReading):
     """What a case is asked; each answer comes from the ledger as it is now."""
-
-    def read(self) -> Projection:
-        """Return everything that the ledger tells of this case, from one state of the ledger."""
-        return reading.read_case(self._ledger, self.id, self._kept)
 
     @property
     def file(self) -> CaseFile:
@@ -58,8 +54,14 @@ class CaseAnswers(CaseRecording):
         """
         read = self.read()
         found = self._ledger.verify() if verify else None
-        missing, children = self._missing(read), reading.children(self._ledger, read)
-        return page_of(read, missing, self._ledger.clock.now(), found, children)
+        return page_of(
+            read,
+            self._missing(read),
+            self._ledger.clock.now(),
+            verification=found,
+            children=reading.children(self._ledger, read),
+            containment=reading.containment(self._ledger, read),
+        )
 
     @property
     def title(self) -> str:
@@ -110,6 +112,7 @@ class CaseAnswers(CaseRecording):
     @property
     def entries(self) -> Rows[Entry]:
         """Every ledger entry that belongs to it."""
+        self._enter()
         return self._ledger.entries(incident=self.id)
 
     @property
@@ -175,7 +178,12 @@ class CaseAnswers(CaseRecording):
             read = self.read()
             now, owed = self._ledger.clock.now(), self._owed(read)
             children = reading.children(self._ledger, read)
-            return standing.as_text(read, self._missing(read), now, owed, children)
+            found = reading.containment(self._ledger, read) if read.closed is None else None
+            stopped = str(found) if found is not None and found.stopped else ""
+            missing = self._missing(read)
+            return standing.as_text(read, missing, now, owed, children, containment=stopped)
+        except PrivateCaseError as error:
+            return error.message
         except RmlError as error:  # a prompt shows why it cannot show the case
             return f"{self.id} cannot be read: {error.message}"
 

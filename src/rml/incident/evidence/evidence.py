@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rml.error import InvalidInputError
 from rml.files import as_path
-from rml.incident import step
+from rml.incident import reading, step
 from rml.incident.evidence.happening import Happening, Skipped
 from rml.incident.evidence.impact import Impact, ImpactQuery, count
 from rml.incident.evidence.joining import JoinedTimeline, joined
@@ -20,10 +20,7 @@ from rml.incident.evidence.log_source import read_log
 from rml.incident.evidence.otlp_source import read_otlp
 from rml.incident.kinds import COUNTED
 from rml.incident.levers.containment import QUIET, Containment
-from rml.incident.levers.containment_proof import contained
-from rml.incident.reading import read_case
-from rml.incident.recording import CaseRecording
-from rml.incident.rule import Look
+from rml.incident.private import CaseReading
 from rml.ledger.argument import as_seconds, asked, moment_text
 from rml.ledger.entry import check_kind
 from rml.ledger.ledger import Ledger
@@ -32,7 +29,7 @@ from rml.tag import shown
 Paths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 
-class CaseEvidence(CaseRecording):
+class CaseEvidence(CaseReading):
     """What is counted rather than told."""
 
     @property
@@ -47,9 +44,7 @@ class CaseEvidence(CaseRecording):
             quiet: seconds in which nothing may have begun.
         """
         wanted = timedelta(seconds=as_seconds("quiet", quiet))
-        return self._ledger.write(
-            lambda draft: contained(draft, Look(draft, self.id, self._kept.read).entries, wanted)
-        )
+        return reading.containment(self._ledger, self.read(), wanted)
 
     def count_impact(
         self,
@@ -103,7 +98,7 @@ class CaseEvidence(CaseRecording):
         actor = step.named("by", by)
         found = count(self._ledger.as_of(query.size), query)
         for facts in found.entries():
-            self._record(COUNTED, facts, actor=actor, override=override)
+            self._record(COUNTED, facts, by=actor, override=override)
         return found
 
     def timeline_from(
@@ -129,7 +124,7 @@ class CaseEvidence(CaseRecording):
         Raises:
             InvalidInputError: a file cannot be read, or there is no such timezone.
         """
-        known = read_ledger(self._ledger, read_case(self._ledger, self.id, self._kept))
+        known = read_ledger(self._ledger, self.read())
         span = {"since": _moment("since", since), "until": _moment("until", until)}
         return joined(known, _told(logs, otlp, zone), **span)
 
@@ -140,6 +135,7 @@ class CaseEvidence(CaseRecording):
             UnknownIdError: there is no such entry.
             InvalidInputError: the entry holds no count.
         """
+        self._enter()
         entry = self._ledger.entry(entry_id)
         if entry.kind != COUNTED:
             raise InvalidInputError.about("entry_id", entry_id, "name an entry of incident.impact")

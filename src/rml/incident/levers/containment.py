@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import attrs
 
-from rml.clock import utc_text
 from rml.effect.state import Effect, EffectState
 from rml.incident.levers.lever import EVERY, named
-from rml.incident.levers.stop import UNNAMED, Stop, Window, begins
+from rml.incident.levers.stop import UNNAMED, Stop, Window, to_second
+from rml.incident.levers.stopped import Stopped, despite, let_go, still_stopped
 from rml.ledger.entry import Entry
 
 # How long nothing new may have begun, until a containment counts as proven.
@@ -52,6 +52,7 @@ class Containment:
         again: the ids of what has happened since, and by which it is proven no more.
         unsearched: operations of which so many effects began since that not all were looked at for
             duplicates; count them again, and it can be proven.
+        stopped: what became of each thing that was stopped for the case, the oldest first.
     """
 
     proven: bool
@@ -67,6 +68,7 @@ class Containment:
     windows: tuple[Window, ...]
     again: tuple[str, ...]
     unsearched: tuple[str, ...]
+    stopped: tuple[Stopped, ...]
 
     def __str__(self) -> str:
         """Say where it stands, in one sentence."""
@@ -88,7 +90,7 @@ class Containment:
                 "on than are looked at for duplicates; count them again: case.count_impact(...)"
             )
         left = (self.left or _NOTHING).total_seconds()
-        quiet = f"nothing has begun since {utc_text(self.since)}" if self.since else ""
+        quiet = f"nothing has begun since {to_second(self.since)}" if self.since else ""
         began = f"; although it was stopped, {_some(self.offending)} began"
         meant = f"{began}: if it was let go on, say since when with case.lift(..., at=...)"
         hint = meant if self.offending else ""
@@ -97,7 +99,7 @@ class Containment:
     def _quiet(self) -> Iterator[str]:
         """Yield what proves it."""
         if self.since is not None:
-            yield f"nothing has begun since {utc_text(self.since)}"
+            yield f"nothing has begun since {to_second(self.since)}"
         yield from map(str, self.windows)
         if self.windows:
             yield "nothing of the incident has happened since"
@@ -105,7 +107,8 @@ class Containment:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-like data; durations are seconds."""
         row = attrs.asdict(self, recurse=False)
-        row["windows"] = [window.to_dict() for window in self.windows]
+        for name in ("windows", "stopped"):
+            row[name] = [one.to_dict() for one in row[name]]
         for name in ("left", "quiet"):
             row[name] = None if row[name] is None else row[name].total_seconds()
         return row
@@ -124,10 +127,11 @@ def prove(
     *,
     about: Sequence[str] = (),
     own: Sequence[Entry] = (),
-    signals: Iterable[Entry] = (),
-    windows: Iterable[Window] = (),
+    signals: Sequence[Entry] = (),
+    windows: Sequence[Window] = (),
     later: Sequence[Entry] = (),
     unsearched: Sequence[str] = (),
+    unquiet: Iterable[tuple[Stop, datetime]] = (),
     quiet: timedelta = QUIET,
 ) -> Containment:
     """Return whether what should have stopped has.
@@ -144,21 +148,24 @@ def prove(
         later: what may have broken these: signals of the case, and the intents, or entries, of the
             effects that are harm or in doubt.
         unsearched: operations of which not all that began since these was looked at.
+        unquiet: what was stopped and lifted, and when, while something of it was in flight.
         quiet: how long nothing may have begun.
     """
-    enough = [window for window in windows if window.until - window.since >= quiet]
-    kept = [window for window in enough if not any(map(window.is_broken_by, later))]
-    broken = [e for e in later if any(window.is_broken_by(e) for window in enough)]
+    ended = [let_go(window, later, quiet) for window in windows]
+    kept = [window for window, one in zip(windows, ended, strict=True) if one.proven]
+    told = list(entries)
+    held = [_held(stop, despite(stop, told, signals), pending, now, quiet) for stop in stops]
+    again = (broke for one in ended for broke in one.broken_by)
     covering = [*stops, *(window.stop for window in kept)]
     stopped = (stop.operation for stop in covering if stop.operation != UNNAMED)
-    new = list(_begun(stops, entries, signals))
-    since = _quiet_since(stops, new)
+    since = max((one.quiet_since for one in held if one.quiet_since is not None), default=None)
     left = None if since is None else max(_NOTHING, quiet - (now - since))
     uncovered = tuple(_uncovered(covering, about, own))
     in_flight = _in(EffectState.IN_FLIGHT, pending, stops)
     is_quiet = left == _NOTHING or (left is None and bool(kept))
     gaps = tuple(name for name in unsearched if _rests_on(kept, stops, name))
     proven = is_quiet and not uncovered and not in_flight and not gaps
+    early = (Stopped(stop=stop, until=until) for stop, until in unquiet)
     return Containment(
         proven=proven,
         since=since,
@@ -167,13 +174,21 @@ def prove(
         operations=tuple(dict.fromkeys([*about, *stopped])),
         uncovered=uncovered,
         limits=tuple(_limits(covering)),
-        offending=_ids(new),
+        offending=tuple(dict.fromkeys(broke for one in held for broke in one.broken_by)),
         in_flight=in_flight,
         in_doubt=_in(EffectState.IN_DOUBT, pending, covering),
         windows=tuple(kept),
-        again=() if proven else _ids(broken),
+        again=() if proven else tuple(dict.fromkeys(again)),
         unsearched=gaps,
+        stopped=tuple(sorted([*early, *ended, *held], key=lambda one: one.stop.index)),
     )
+
+
+def _held(
+    stop: Stop, begun: Sequence[Entry], pending: Sequence[Effect], now: datetime, quiet: timedelta
+) -> Stopped:
+    in_flight = bool(_in(EffectState.IN_FLIGHT, pending, [stop]))
+    return still_stopped(stop, begun, now, quiet, in_flight=in_flight)
 
 
 def _rests_on(windows: Iterable[Window], stops: Sequence[Stop], operation: str) -> bool:
@@ -188,7 +203,7 @@ def quiet_since(
     entries: Iterable[Entry],
     pending: Sequence[Effect],
     until: datetime,
-    signals: Iterable[Entry] = (),
+    signals: Sequence[Entry] = (),
 ) -> datetime | None:
     """Return since when nothing has begun of what is lifted now, unless some of it is in flight.
 
@@ -199,38 +214,20 @@ def quiet_since(
         until: the moment from which it was let go on.
         signals: those of the case; they count where it names no operation.
     """
-    begun = [entry for entry in _begun(stops, entries, signals) if entry.recorded_at <= until]
+    told = list(entries)
+    begun = [entry for stop in stops for entry in despite(stop, told, signals)]
+    moments = [entry.recorded_at for entry in begun if entry.recorded_at <= until]
+    since = max([*(stop.at for stop in stops), *moments], default=None)
     before = [effect for effect in pending if effect.started_at <= until]
-    since = _quiet_since(stops, begun)
     if since is None or since > until or _in(EffectState.IN_FLIGHT, before, stops):
         return None
     return since
-
-
-def _begun(
-    stops: Sequence[Stop], entries: Iterable[Entry], signals: Iterable[Entry]
-) -> Iterator[Entry]:
-    """Yield what began although it was stopped."""
-    for entry in entries:
-        if begins(entry) and any(stop.is_before(entry) and stop.concerns(entry) for stop in stops):
-            yield entry
-    by_hand = [stop for stop in stops if stop.operation == UNNAMED][:1]
-    yield from (entry for entry in signals for stop in by_hand if stop.is_before(entry))
-
-
-def _quiet_since(stops: Iterable[Stop], begun: Iterable[Entry]) -> datetime | None:
-    moments = [*(stop.at for stop in stops), *(entry.recorded_at for entry in begun)]
-    return max(moments, default=None)
 
 
 def _in(state: EffectState, pending: Iterable[Effect], stops: Sequence[Stop]) -> tuple[str, ...]:
     """Return the ids of the effects in a state that something stops."""
     effects = (effect for effect in pending if effect.state is state)
     return tuple(e.id for e in effects if any(stop.concerns(e) for stop in stops))
-
-
-def _ids(entries: Iterable[Entry]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(entry.effect or entry.id for entry in entries))
 
 
 def _uncovered(stops: Sequence[Stop], about: Iterable[str], own: Sequence[Entry]) -> Iterator[str]:

@@ -1,19 +1,21 @@
 """What a containment is proven from: the case, the levers it names, and what began since.
 
-It is read inside a commit, so that what depends on it cannot be overtaken by a new effect.
+What depends on it reads it inside its own commit, so that no new effect can overtake it. Whoever
+only looks takes no writer's turn: what is in flight is read first, so that a while which ends
+meanwhile is missed rather than claimed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
 from rml.clock import parse_utc, utc_text
 from rml.effect.doubt import look
-from rml.effect.state import Effect, EffectState
+from rml.effect.state import Effect, EffectState, told
 from rml.incident.kinds import CONTAINED, COUNTED, SIGNALS
 from rml.incident.levers.containment import QUIET, Containment, prove, quiet_since
 from rml.incident.levers.lever import EVERY, RELEASED, Lever, LeverStates
@@ -26,6 +28,7 @@ from rml.incident.levers.stop import (
     own_effects,
     stops_by,
     stops_of,
+    unquiet_of,
     windows_of,
 )
 from rml.ledger.draft import Draft
@@ -61,24 +64,68 @@ class _Search:
         return not whole or index is None or index >= self.query["size"]
 
 
+class Sight(Protocol):
+    """What is asked: a commit in the making, or a ledger as it stands."""
+
+    @property
+    def now(self) -> datetime:
+        """The present moment, by the ledger's clock."""
+        ...
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """Return the entry with this id, if there is one."""
+        ...
+
+    def entries(
+        self,
+        *,
+        kind: str | None = None,
+        operation: str | None = None,
+        after: int = -1,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Sequence[Entry]:
+        """Return matching entries in index order."""
+        ...
+
+    def of_effect(self, effect: str) -> Sequence[Entry]:
+        """Return an effect's entries in index order."""
+        ...
+
+
 def contained(draft: Draft, entries: Sequence[Entry], quiet: timedelta = QUIET) -> Containment:
     """Return whether the case of these entries is contained, as a commit in the making sees it."""
-    levers = _levers(draft, entries)
-    stops = stops_of(entries, levers, _released(draft, levers))
-    windows, pending = list(windows_of(entries, levers)), list(_pending(draft))
-    searches = list(_searches(draft, entries, windows))
+    return contained_as_seen(draft, entries, list(_pending(draft)), quiet)
+
+
+def contained_as_seen(
+    sight: Sight, entries: Sequence[Entry], pending: Sequence[Effect], quiet: timedelta
+) -> Containment:
+    """Return whether the case of these entries is contained, as far as can be seen.
+
+    Args:
+        sight: what is asked.
+        entries: of the case, in index order.
+        pending: the effects that have not ended.
+        quiet: how long nothing may have begun.
+    """
+    levers = _levers(sight, entries)
+    stops = stops_of(entries, levers, _released(sight, levers))
+    windows = list(windows_of(entries, levers))
+    searches = list(_searches(sight, entries, windows))
     covering = [*stops, *(window.stop for window in windows)]
     return prove(
         stops,
-        _since(draft, stops),
+        _since(sight, stops),
         pending,
-        draft.now,
+        sight.now,
         about=operations_of(entries),
-        own=list(_own(draft, entries, covering)),
+        own=list(_own(sight, entries, covering)),
         signals=_signals(entries),
         windows=windows,
-        later=list(_later(draft, entries, windows, pending, searches)),
+        later=list(_later(sight, entries, windows, pending, searches)),
         unsearched=[search.query["operation"] for search in searches if search.has_gap(windows)],
+        unquiet=unquiet_of(entries, levers),
         quiet=quiet,
     )
 
@@ -110,45 +157,45 @@ def _signals(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.kind in SIGNALS]
 
 
-def _levers(draft: Draft, entries: Sequence[Entry]) -> dict[str, Lever]:
+def _levers(sight: Sight, entries: Sequence[Entry]) -> dict[str, Lever]:
     """Return the levers that a case's containments name, by the ids of their entries."""
     named = (entry.facts.get("pulled") for entry in entries if entry.kind == CONTAINED)
-    pulled = [draft.entry(one) for one in named if one is not None]
+    pulled = [sight.entry(one) for one in named if one is not None]
     levers = [LeverStates().told([entry]).pulled for entry in pulled if entry is not None]
     return {lever.entry: lever for some in levers for lever in some}
 
 
-def _released(draft: Draft, levers: Mapping[str, Lever]) -> set[str]:
+def _released(sight: Sight, levers: Mapping[str, Lever]) -> set[str]:
     """Return the ids of those levers that are not pulled any more."""
     first = min((lever.index for lever in levers.values()), default=None)
     if first is None:
         return set()
-    moved = LeverStates().told(draft.entries(kind=RELEASED, after=first)).last_released
+    moved = LeverStates().told(sight.entries(kind=RELEASED, after=first)).last_released
     gone = (one for one in levers.values() if moved.get(one.target, -1) > one.index)
     return {lever.entry for lever in gone}
 
 
-def _since(draft: Draft, stops: list[Stop]) -> Iterator[Entry]:
+def _since(sight: Sight, stops: list[Stop]) -> Iterator[Entry]:
     """Yield what was recorded of the stopped operations since the first of them was."""
     operations = {stop.operation for stop in stops} - {UNNAMED}
     first = min((stop.index for stop in stops), default=0)
     for operation in [EVERY] if EVERY in operations else operations:
         if operation == EVERY:
-            yield from draft.entries(kind="effect.intent", after=first)
+            yield from sight.entries(kind="effect.intent", after=first)
         else:
-            yield from draft.entries(operation=operation, after=first)
+            yield from sight.entries(operation=operation, after=first)
 
 
-def _own(draft: Draft, entries: Sequence[Entry], stops: Sequence[Stop]) -> Iterator[Entry]:
+def _own(sight: Sight, entries: Sequence[Entry], stops: Sequence[Stop]) -> Iterator[Entry]:
     """Yield by which entry each effect of the case began; no matter, if nobody may begin any."""
     if all(stop.target[1:] == (None, None) for stop in stops):
         return
     for one in own_effects(entries):
-        yield from _beginning(draft, one)
+        yield from _beginning(sight, one)
 
 
 def _later(
-    draft: Draft,
+    sight: Sight,
     entries: Sequence[Entry],
     windows: Sequence[Window],
     pending: Sequence[Effect],
@@ -161,32 +208,32 @@ def _later(
     if not windows:
         return
     first = min(window.index for window in windows)
-    told = [entry for entry in entries if entry.index is None or entry.index > first]
-    yield from _signals(told)
-    for one in own_effects(told):
-        yield from _beginning(draft, one)
+    since = [entry for entry in entries if entry.index is None or entry.index > first]
+    yield from _signals(since)
+    for one in own_effects(since):
+        yield from _beginning(sight, one)
     for effect in pending:
         if effect.state is EffectState.IN_DOUBT:
-            yield from _beginning(draft, effect.id)
+            yield from _beginning(sight, effect.id)
     for search in searches:
-        yield from _duplicates(draft, search)
+        yield from _duplicates(sight, search)
 
 
 def _counted(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
     """Return by which queries the case has counted duplicates, the newest of each operation."""
-    told = [entry.facts["query"] for entry in entries if entry.kind == COUNTED]
-    return list({query["operation"]: query for query in told if query["key"]}.values())
+    asked = [entry.facts["query"] for entry in entries if entry.kind == COUNTED]
+    return list({query["operation"]: query for query in asked if query["key"]}.values())
 
 
 def _searches(
-    draft: Draft, entries: Sequence[Entry], windows: Sequence[Window]
+    sight: Sight, entries: Sequence[Entry], windows: Sequence[Window]
 ) -> Iterator[_Search]:
     """Yield where duplicates are looked for: what began since the first window, by each count."""
     if not windows:
         return
     first = min(window.index for window in windows)
     for query in _counted(entries):
-        newest = draft.entries(
+        newest = sight.entries(
             kind="effect.intent",
             operation=query["operation"],
             after=first,
@@ -197,7 +244,7 @@ def _searches(
         yield _Search(query, list(reversed(newest[:_LOOK_BACK])), left_out)
 
 
-def _duplicates(draft: Draft, search: _Search) -> Iterator[Entry]:
+def _duplicates(sight: Sight, search: _Search) -> Iterator[Entry]:
     """Yield the intents that the query would count: another one before it was the same."""
     groups: dict[tuple[str, ...], list[Entry]] = {}
     names = search.query["key"]
@@ -208,18 +255,18 @@ def _duplicates(draft: Draft, search: _Search) -> Iterator[Entry]:
             groups.setdefault(tuple(map(str, values)), []).append(entry)
     for same in groups.values():
         if len(same) > 1:
-            yield from [entry for entry in same if _happened(draft, entry)][1:]
+            yield from [entry for entry in same if _happened(sight, entry)][1:]
 
 
-def _happened(draft: Draft, intent: Entry) -> bool:
-    effect = look(draft, intent.effect or "")
+def _happened(sight: Sight, intent: Entry) -> bool:
+    effect = told(sight.of_effect(intent.effect or ""))
     return effect is not None and effect.state in (EffectState.DONE, EffectState.HISTORY)
 
 
-def _beginning(draft: Draft, one: str) -> list[Entry]:
+def _beginning(sight: Sight, one: str) -> list[Entry]:
     """Return the entry by which an effect began, or the one that an id names."""
-    entry = draft.entry(one)
-    return draft.of_effect(one)[:1] if entry is None else [entry]
+    entry = sight.entry(one)
+    return list(sight.of_effect(one)[:1]) if entry is None else [entry]
 
 
 def _pending(draft: Draft) -> Iterator[Effect]:

@@ -182,17 +182,14 @@ class Levers:
             note_moved()  # also after a commit of which nobody knows whether it is durable
 
     def _check_known(self, operation: str) -> None:
-        if operation == EVERY or self.ledger.entries(
-            kind="effect.intent", operation=operation, limit=1
-        ):
+        if operation == EVERY:
             return
-        newest = self.ledger.entries(kind="effect.intent", newest_first=True, limit=_LOOK_BACK)
-        names = ", ".join(sorted({entry.operation or "" for entry in newest}))
-        known = f"the newest are of {names}" if names else "it has none"
-        raise UnknownIdError(
-            f"this ledger knows no effect of {operation!r} ({known}); to pull the lever before "
-            "its first effect, say force=True, or --force"
-        )
+        known = unknown_operation(self.ledger, operation)
+        if known is not None:
+            message = (
+                f"{known}; to pull the lever before its first effect, say force=True, or --force"
+            )
+            raise UnknownIdError(message)
 
     def _check_whose(self, target: Target) -> None:
         operation, tenant, region = target
@@ -211,6 +208,19 @@ class Levers:
             regions |= whose.regions
         _refuse_strange("tenant", tenant, tenants)
         _refuse_strange("region", region, regions)
+
+
+def unknown_operation(ledger: Ledger, operation: str) -> str | None:
+    """Return what is wrong with an operation of which a ledger knows no effect, if it knows none.
+
+    A typing mistake stops nothing, and nothing contains a case that is about it.
+    """
+    if ledger.entries(kind="effect.intent", operation=operation, limit=1):
+        return None
+    newest = ledger.entries(kind="effect.intent", newest_first=True, limit=_LOOK_BACK)
+    names = ", ".join(sorted({entry.operation or "" for entry in newest}))
+    known = f"the newest are of {names}" if names else "it has none"
+    return f"this ledger knows no effect of {operation!r} ({known})"
 
 
 def _refuse_strange(what: str, name: str | None, seen: set[str]) -> None:

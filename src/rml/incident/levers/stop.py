@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import attrs
 
-from rml.clock import parse_utc, utc_text
+from rml.clock import parse_utc
 from rml.effect.state import Effect
-from rml.incident.kinds import CONTAINED, COUNTED, LIFTED, SIGNALS, UNDERSTOOD
+from rml.incident.kinds import CONTAINED, COUNTED, LIFTED, SIGNALS
 from rml.incident.levers.lever import Lever, Target, Whose, concerns, named
+from rml.incident.scope import harmed
 from rml.ledger.entry import RESERVED_KINDS, Entry
 from rml.world import World
 
@@ -46,6 +47,11 @@ class Stop:
     def operation(self) -> str:
         """The operation; ``*`` for every one."""
         return self.target[0]
+
+    @property
+    def what(self) -> str:
+        """The operation, with its tenant and region, in words."""
+        return "it" if self.operation == UNNAMED else named(self.target)
 
     def concerns(self, effect: Entry | Effect) -> bool:
         """Say whether an effect should not begin from here on; who cannot tell, says so too."""
@@ -86,9 +92,8 @@ class Window:
 
     def __str__(self) -> str:
         """Say when nothing began, and until when that was so."""
-        what = "it" if self.stop.operation == UNNAMED else named(self.stop.target)
-        span = f"from {utc_text(self.since)} to {utc_text(self.until)}"
-        return f"nothing began {span}, when {what} was let go on"
+        span = f"from {to_second(self.since)} to {to_second(self.until)}"
+        return f"nothing began {span}, when {self.stop.what} was let go on"
 
 
 def stops_of(
@@ -127,18 +132,37 @@ def windows_of(entries: Sequence[Entry], levers: Mapping[str, Lever]) -> Iterato
         entries: the case's, in index order.
         levers: by the ids of their entries, those that containments of the case name.
     """
-    contained = {entry.id: entry for entry in entries if entry.kind == CONTAINED}
-    for place, entry in enumerate(entries):
-        since = entry.facts.get(QUIET_SINCE) if entry.kind == LIFTED else None
-        if since is None:
-            continue
-        for stop in stops_by(contained[entry.facts["mitigation"]], entries[:place], levers):
+    for stop, lifted in _lifted(entries, levers):
+        since = lifted.facts.get(QUIET_SINCE)
+        if since is not None:
             yield Window(
                 stop=stop,
                 since=parse_utc(since),
-                until=min(entry.at, entry.recorded_at),
-                index=entry.index or 0,
+                until=_until(lifted),
+                index=lifted.index or 0,
             )
+
+
+def unquiet_of(
+    entries: Sequence[Entry], levers: Mapping[str, Lever]
+) -> Iterator[tuple[Stop, datetime]]:
+    """Yield what was lifted while something of it was in flight, and when; the oldest first."""
+    for stop, lifted in _lifted(entries, levers):
+        if QUIET_SINCE not in lifted.facts:
+            yield stop, _until(lifted)
+
+
+def _lifted(entries: Sequence[Entry], levers: Mapping[str, Lever]) -> Iterator[tuple[Stop, Entry]]:
+    """Yield what was stopped, and the entry that says that it is so no more."""
+    contained = {entry.id: entry for entry in entries if entry.kind == CONTAINED}
+    for place, entry in enumerate(entries):
+        if entry.kind == LIFTED:
+            for stop in stops_by(contained[entry.facts["mitigation"]], entries[:place], levers):
+                yield stop, entry
+
+
+def _until(lifted: Entry) -> datetime:
+    return min(lifted.at, lifted.recorded_at)
 
 
 def operations_of(entries: Iterable[Entry]) -> list[str]:
@@ -153,13 +177,9 @@ def operations_of(entries: Iterable[Entry]) -> list[str]:
 
 def own_effects(entries: Iterable[Entry]) -> list[str]:
     """Return the ids of the effects, or entries, that a case is known to be about."""
-    told: list[str] = []
-    for entry in entries:
-        if entry.kind in SIGNALS and entry.effect is not None:
-            told.append(entry.effect)
-        elif entry.kind in (UNDERSTOOD, COUNTED):
-            told += entry.facts.get("harmed", ())
-    return list(dict.fromkeys(told))
+    kept = list(entries)
+    told = [entry.effect for entry in kept if entry.kind in SIGNALS and entry.effect is not None]
+    return list(dict.fromkeys([*told, *harmed(kept)]))
 
 
 def begins(entry: Entry) -> bool:
@@ -170,3 +190,8 @@ def begins(entry: Entry) -> bool:
     if entry.kind.partition(".")[0] in RESERVED_KINDS:
         return entry.kind == _INTENT
     return entry.world is World.RML3 and entry.corrects is None
+
+
+def to_second(moment: datetime) -> str:
+    """Return a moment for people, to the second: ``2026-11-21T03:00:00Z``."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

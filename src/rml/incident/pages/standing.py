@@ -6,7 +6,7 @@ What has been done, what comes next, who must act, and what bars closing.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +19,8 @@ from rml.incident.projection import Phase, Projection
 
 # What a prompt shows of a long list; case.missing() has all of it.
 MISSING_SHOWN_MAX: Final = 3
+# As many ids that lack the same have a line of their own each.
+ALIKE_MAX: Final = 4
 _FRAME: Final = "width: 100%; height: 48rem; border: 0"
 _TITLE_SHOWN_CHARS: Final = 100
 
@@ -116,10 +118,33 @@ def _led(case: Projection, now: datetime | None) -> list[tuple[str, str]]:
 
 
 def _barriers(missing: Sequence[str]) -> list[tuple[str, str]]:
-    shown = list(missing[:MISSING_SHOWN_MAX])
-    if len(missing) > len(shown):
-        shown.append(f"... and {len(missing) - len(shown)} more: case.missing()")
+    lines = in_groups(missing)
+    shown = lines[:MISSING_SHOWN_MAX]
+    if len(lines) > len(shown):
+        shown.append(f"... and {len(lines) - len(shown)} more: case.missing()")
     return [("missing" if i == 0 else "", line) for i, line in enumerate(shown)]
+
+
+def alike(missing: Iterable[str]) -> dict[str, list[str]]:
+    """Return what is missing by what it lacks: what begins with an id lacks the same as others."""
+    found: dict[str, list[str]] = {}
+    for need in missing:
+        what, _, lacks = need.partition(" ")
+        found.setdefault(lacks, []).append(what)
+    return found
+
+
+def in_groups(missing: Iterable[str]) -> list[str]:
+    """Return what is missing in sentences; of many ids that lack the same, only the first."""
+    lines: list[str] = []
+    for lacks, ids in alike(missing).items():
+        if len(ids) > ALIKE_MAX:
+            more = len(ids) - MISSING_SHOWN_MAX
+            first = ", ".join(ids[:MISSING_SHOWN_MAX])
+            lines.append(f"{first} and {more:,} more: each {lacks}; case.missing() names all")
+        else:
+            lines += [f"{one} {lacks}" for one in ids]
+    return lines
 
 
 def heading(case: Projection) -> str:
@@ -136,9 +161,14 @@ def as_text(
     now: datetime,
     owed: PostmortemDue | None = None,
     children: Sequence[ChildCase] = (),
+    *,
+    containment: str = "",
 ) -> str:
     """Return where a case stands, for a prompt."""
-    body = [f"  {label:<8}{text}" for label, text in rows(case, missing, now, owed, children)]
+    lines = rows(case, missing, now, owed, children)
+    if containment:
+        lines.insert(1, ("stopped", containment))
+    body = [f"  {label:<8}{text}" for label, text in lines]
     return "\n".join([heading(case), *body])
 
 

@@ -24,6 +24,7 @@ import attrs
 
 from rml.cause import Cause, widest_behind
 from rml.config import current_ledger
+from rml.effect.spelling import spelled
 from rml.effect.state import Effect, EffectState, fold
 from rml.error import InvalidInputError, RmlError
 from rml.incident.signals.escalation import signal_of
@@ -72,6 +73,7 @@ class boundary:  # noqa: N801 - used like a function, as a context manager and a
         NoLedgerError: no ledger is configured; found out on entering, before anything has happened.
     """
 
+    @spelled('@rml.boundary("checkout")')
     def __init__(self, name: str, *, ledger: Ledger | None = None) -> None:
         self.name: str = check_text("a boundary's name", name)
         self._given = ledger

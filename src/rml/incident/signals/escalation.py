@@ -76,12 +76,8 @@ def escalate(
     """
     source = _noticed(detected_by, {"type": "rml", "source": "escalate"})
     signal = signal_of(problem, operation, source, gray=False)
-    return _escalate(
-        attrs.evolve(signal, effect=effect, actor=by, criteria=_criteria(criteria)),
-        details,
-        ledger,
-        problem,
-    )
+    told = attrs.evolve(signal, effect=effect, actor=by, criteria=_criteria(criteria))
+    return _escalate(told, details, ledger, problem)
 
 
 def suspect(
@@ -106,12 +102,8 @@ def suspect(
         raise InvalidInputError(message)
     source = _noticed(detected_by, {"type": "person", "source": by or "unknown"})
     signal = signal_of(text, operation, source, gray=True)
-    return _escalate(
-        attrs.evolve(signal, effect=effect, actor=by, criteria=_criteria(criteria)),
-        details,
-        ledger,
-        text,
-    )
+    told = attrs.evolve(signal, effect=effect, actor=by, criteria=_criteria(criteria))
+    return _escalate(told, details, ledger, text)
 
 
 def _escalate(

@@ -66,7 +66,7 @@ class LedgerExports(LedgerProofs):
 
         Args:
             path: the copy's name.
-            overwrite: whether a file that is there is replaced.
+            overwrite: whether an earlier backup of this ledger is replaced; nothing else is.
             progress: called with ``"copying"`` or ``"verifying"``, and how much is done of how
                 much.
 
