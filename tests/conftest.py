@@ -79,6 +79,23 @@ def _no_leftover_configuration() -> Iterator[None]:
         config.configure(ledger=None, hooks=None)
 
 
+@pytest.fixture(autouse=True)
+def _no_leftover_definitions() -> Iterator[None]:
+    """Forget the operations and sagas that a test has defined: another may use their names."""
+    before = [(known, dict(known)) for known in _definitions()]
+    yield
+    for known, names in before:
+        known.clear()
+        known.update(names)
+
+
+def _definitions() -> Iterator[dict[str, object]]:
+    """Every register of definitions that is loaded."""
+    for home, name in (("rml.effect.reconcile", "_operations"), ("rml.effect.saga", "_sagas")):
+        if module := sys.modules.get(home):
+            yield getattr(module, name)
+
+
 @pytest.fixture
 def clock() -> rml.FrozenClock:
     """A clock that moves only when told to; a module may have one of its own."""
