@@ -28,7 +28,7 @@ BATCH_MAX: Final = 512
 GATHER_SECONDS: Final = 0.00005
 # How many callers are woken at once when a batch has ended; each of them wakes one more. All at
 # once, they would stand in the way of each other and of the next leader, waiting for the
-# interpreter, which is a quarter of what an append costs then.
+# interpreter.
 WAKE_MAX: Final = 8
 
 
