@@ -41,9 +41,8 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def primary(server: str, folder: Path) -> Iterator[Any]:
     """A server of this test's own."""
-    started = postgres.get_server(folder / "a", cleanup_mode="delete")
-    yield started
-    started.cleanup()
+    with postgres_server.own_server(folder / "a") as started:
+        yield started
 
 
 def control(server: Any, *words: str) -> None:
@@ -180,8 +179,7 @@ def fill(file: Path) -> None:
 
 def test_a_full_disk_is_told_and_loses_nothing(server: str, small_disk: Path) -> None:
     """What was told stays; once there is room again, everything goes on."""
-    filled = postgres.get_server(small_disk / "a", cleanup_mode="delete")
-    try:
+    with postgres_server.own_server(small_disk / "a") as filled:
         url = url_of(filled)
         postgres_schema.initialise(opening_of(url))
         with rml.Ledger(url, timeout=5) as ledger:
@@ -201,14 +199,12 @@ def test_a_full_disk_is_told_and_loses_nothing(server: str, small_disk: Path) ->
 
             assert [*told, 100] == [int(entry.facts["text"]) for entry in ledger.entries()]
             assert ledger.verify().ok
-    finally:
-        filled.cleanup()
 
 
 def test_a_restored_dump_is_the_same_ledger(primary: Any, server: str, folder: Path) -> None:
     """On another server, for the role it was granted to; and an older one is found out."""
-    url, other = url_of(primary), postgres.get_server(folder / "b", cleanup_mode="delete")
-    try:
+    url = url_of(primary)
+    with postgres_server.own_server(folder / "b") as other:
         for each in (primary, other):
             with psycopg.connect(url_of(each), autocommit=True) as connection:
                 connection.execute("CREATE ROLE shop_app LOGIN")
@@ -234,8 +230,6 @@ def test_a_restored_dump_is_the_same_ledger(primary: Any, server: str, folder: P
         restore(url_of(other), folder / "old")
         with pytest.raises(LedgerCorruptError, match="an older copy"):
             rml.Ledger(app, **kept)
-    finally:
-        other.cleanup()
 
 
 def dump(url: str, file: Path) -> None:
@@ -265,8 +259,7 @@ def test_a_promoted_standby_has_all_that_was_acknowledged(primary: Any, folder: 
     postgres.pg_basebackup(words, pgdata=copy, user=primary.system_user)
     for lock in copy.glob(".s.PGSQL.*.lock"):  # the primary's socket is in its folder, too
         lock.unlink()
-    standby = postgres.get_server(copy, cleanup_mode="delete")
-    try:
+    with postgres_server.own_server(copy) as standby:
         with psycopg.connect(url_of(primary), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             connection.execute("SELECT pg_reload_conf()")
@@ -278,8 +271,6 @@ def test_a_promoted_standby_has_all_that_was_acknowledged(primary: Any, folder: 
                 connection.execute("SELECT pg_promote()")
 
         told, kinds = run_through(url_of(primary, standby), fail_over)
-    finally:
-        standby.cleanup()
 
     assert THREADS * STEPS * 3 == len(told)
     assert told == kinds

