@@ -82,18 +82,18 @@ def _no_leftover_configuration() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_leftover_definitions() -> Iterator[None]:
     """Forget the operations and sagas that a test has defined: another may use their names."""
-    before = [(known, dict(known)) for known in _definitions()]
+    before = {home: dict(known) for home, known in _definitions()}
     yield
-    for known, names in before:
+    for home, known in _definitions():
         known.clear()
-        known.update(names)
+        known.update(before.get(home, {}))
 
 
-def _definitions() -> Iterator[dict[str, object]]:
-    """Every register of definitions that is loaded."""
+def _definitions() -> Iterator[tuple[str, dict[str, object]]]:
+    """Every register of definitions that is loaded, and its home."""
     for home, name in (("rml.effect.reconcile", "_operations"), ("rml.effect.saga", "_sagas")):
         if module := sys.modules.get(home):
-            yield getattr(module, name)
+            yield home, getattr(module, name)
 
 
 @pytest.fixture

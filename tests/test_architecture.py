@@ -16,7 +16,7 @@ ORDER = """
     ledger.proofs ledger.anchors ledger.checks ledger.exports ledger.corrections
     ledger.erasures
     ledger.queries
-    world redact attempt entropy handled ledger.anchors.post ledger.checks.beside
+    world redact attempt entropy handled legible ledger.anchors.post ledger.checks.beside
     cause clients
     detail tag judgement
     error

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from casework import through
+from casework import UNCORRECTED, through
 
 import rml
 from rml.incident.case import Case
@@ -45,7 +45,7 @@ def left(case: Case) -> list[str]:
 def test_a_cent_is_not_the_whole(ledger: rml.Ledger, case: Case) -> None:
     """The rest is named, to the cent, until it is there."""
     one = harm(ledger, case, amount=1999, currency="EUR")
-    assert [f"{one} has no correction that names it: correct it"] == left(case)
+    assert [f"{one} {UNCORRECTED}"] == left(case)
     give_back(ledger, one, amount=1, currency="EUR")
     assert [f"{one} is corrected by 1 of 1999 EUR: correct the other 1998 EUR"] == left(case)
     give_back(ledger, one, amount=1998)
@@ -66,7 +66,7 @@ def test_what_does_not_count(
     one = harm(ledger, case, amount=amount, currency="EUR")
     give_back(ledger, one, **given)
 
-    assert [f"{one} has no correction that names it: correct it"] == left(case)
+    assert [f"{one} {UNCORRECTED}"] == left(case)
 
 
 def test_decimals_add_up(ledger: rml.Ledger, case: Case) -> None:
@@ -130,7 +130,7 @@ def test_closed_knowingly_it_is_still_missing(ledger: rml.Ledger, case: Case) ->
     """A reason closes the case, and pays nobody back; what was passed stands until it is done."""
     one = harm(ledger, case, amount=100)
     case.close(by="sre-1", override="the books are closed")
-    assert [f"{one} has no correction that names it: correct it"] == case.missing()
+    assert [f"{one} {UNCORRECTED}"] == case.missing()
     assert f"missing {one} has no correction" in repr(case)
     give_back(ledger, one, amount=100)
 

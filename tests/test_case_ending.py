@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from casework import TRIANGLE, confirmed, ready, through
+from casework import TRIANGLE, UNCORRECTED, confirmed, ready, through
 from click.testing import CliRunner
 
 import rml
@@ -68,6 +68,24 @@ def left(case: Case) -> list[str]:
 # ------------------------------------------------------------------------------------- by effect
 
 
+def test_harm_is_not_its_own_correction(case: Case, clock: rml.FrozenClock) -> None:
+    """Whoever names the charge in place of its refund hears so at once, and not at the end."""
+    one = charge("pay-1")
+    case.contain("off", by="ann", lever="flag_off")
+    case.understand("twice", by="ann", users=1, harmed=[one])
+    through(case)
+    made = refund(one)
+    clock.advance(QUIET)
+    size = case._ledger.size
+
+    with pytest.raises(rml.InvalidInputError, match=f"{one} is what was harmed; name what"):
+        case.act("refund", by="ann", corrections=[made, one])
+    assert size == case._ledger.size
+
+    case.understand("refunded the wrong card", by="ann", harmed=[made])
+    case.act("refund", by="ann", corrections=[made])  # it does correct something
+
+
 def test_forty_one_charges_need_forty_one_corrections(case: Case, clock: rml.FrozenClock) -> None:
     """Each charge that was found to be harm bars closing, by its id, until it is corrected."""
     charges = [charge(f"pay-{i}") for i in range(CHARGES)]
@@ -75,11 +93,11 @@ def test_forty_one_charges_need_forty_one_corrections(case: Case, clock: rml.Fro
     case.understand("twice", by="ann", users=2, harmed=charges[:20])
     case.understand("more", by="ann", harmed=charges[20:])
     through(case)
-    assert [f"{one} has no correction that names it: correct it" for one in charges] == left(case)
+    assert [f"{one} {UNCORRECTED}" for one in charges] == left(case)
 
     for one in charges[:-1]:
         refund(one)
-    assert [f"{charges[-1]} has no correction that names it: correct it"] == left(case)
+    assert [f"{charges[-1]} {UNCORRECTED}"] == left(case)
     made = [refund(one) for one in charges]
     clock.advance(QUIET)
     case.act("refund", by="ann", corrections=made)
@@ -107,7 +125,7 @@ def test_a_remark_is_no_correction(ledger: rml.Ledger, case: Case, world: str) -
     case.understand("x", by="ann", harmed=[one])
     ledger.correct(one, "note.written", world=world, by="ann", reason="it is fine")
 
-    assert [f"{one} has no correction that names it: correct it"] == left(case)
+    assert [f"{one} {UNCORRECTED}"] == left(case)
 
 
 TEST_CARD = {"by": "ann", "reason": "a test card", "evidence": "the number"}
@@ -128,7 +146,7 @@ def test_counted_harm_is_not_scoped_away(case: Case, to: str) -> None:
     with pytest.raises(StepRefusedError) as caught:
         case.downscope(to, **TEST_CARD)
 
-    lines = [f"{one} has no correction that names it: correct it" for one in charges[2:]]
+    lines = [f"{one} {UNCORRECTED}" for one in charges[2:]]
     details = {"rules": ["harm-corrected"], "missing": lines, "overridable": True}
     assert details == caught.value.details
     assert rml.World.RML3 is case.world
@@ -172,7 +190,7 @@ def test_who_scopes_counted_harm_down_knowingly_still_hears_of_it(case: Case) ->
     case.downscope("RML2", **TEST_CARD, override="no bank moves money of that card")
     (passed,) = case.read().overrides
     assert (["harm-corrected"], "ann") == (passed.facts["rules"], passed.actor)
-    line = f"{one} has no correction that names it: correct it"
+    line = f"{one} {UNCORRECTED}"
     assert [line] == left(case)
 
     case.close(by="ann", override="no bank moves money of that card")
@@ -187,7 +205,7 @@ def test_harm_that_is_counted_after_a_downscope_is_corrected_too(case: Case) -> 
     case.downscope("RML2", **TEST_CARD)
     case.understand("x", by="ann", harmed=[one])
 
-    assert [f"{one} has no correction that names it: correct it"] == left(case)
+    assert [f"{one} {UNCORRECTED}"] == left(case)
 
 
 def test_a_suspicion_with_counted_harm_is_certain_by_a_downscope(ledger: rml.Ledger) -> None:
@@ -220,8 +238,10 @@ def test_an_open_order_bars_closing(case: Case) -> None:
     case.downscope("RML2", by="ann", reason="a test card", evidence="the number")
     case.decide("nothing", decided_by={"sre": "ann"}, world="RML2")
     case.learn(by="ann", technical=["a"], process=["b"], governance=["c"])
-    assert [f"order {order} to bob is open: check shard 4"] == left(case)
+    line = f"order {order} to bob is open: check shard 4"
+    assert [f"{line}; case.read_back(...)"] == left(case)
     case.read_back(order, "check shard 4", by="bob")
+    assert [f"{line}; case.confirm_order(...)"] == left(case)
     case.confirm_order(order, by="ann")
 
     case.close(by="ann")

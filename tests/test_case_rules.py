@@ -230,6 +230,22 @@ def test_raising_a_severity_needs_nothing(case: Case) -> None:
     assert "major" == case.file.classification.severity
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("sve2", "SEV-2"),
+        ("SEB-1", "SEV-1"),
+        ("1", "SEV-1"),
+        ("P1", "priority"),
+    ],
+)
+def test_a_misspelt_severity_is_refused(case: Case, given: str, meant: str) -> None:
+    """Kept as a word of another scheme, it would set no clock, and nobody would see why."""
+    with pytest.raises(rml.InvalidInputError, match=f"severity.*{given}.*{meant}"):
+        case.understand("x", by="ann", severity=given)
+    assert case.file.classification.severity is None
+
+
 def test_a_word_of_ones_own_does_not_hide_a_severity(case: Case) -> None:
     """What has no order is left out of it: SEV-1, a word, SEV-5 is lower than it was."""
     case.understand("x", by="ann", severity="SEV-1")

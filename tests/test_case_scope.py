@@ -72,7 +72,7 @@ def test_a_count_of_the_ledger_is_its_own_evidence(ledger: rml.Ledger, case: Cas
     case.count_impact(operation="payment.charge", key="order", by="Bob")
 
     (line,) = narrowed(case)
-    assert line.startswith("Bob narrowed transactions from 5 to 1: 1 effects of payment.charge")
+    assert line.startswith("Bob narrowed transactions from 5 to 1: 1 effect of payment.charge")
 
 
 def test_who_had_to_hear_still_has_to(ledger: rml.Ledger) -> None:

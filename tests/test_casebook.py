@@ -652,6 +652,10 @@ BAD_STEPS: dict[str, tuple[str, Callable[[Case, Any], object]]] = {
     ),
     "channel": ("channel", lambda case, _: case.act("post", by="ann", channel="")),
     "no lesson": ("lists are empty", lambda case, _: case.learn(by="ann")),
+    "lesson that shows nothing": (
+        "process[0]",
+        lambda case, _: case.learn(by="ann", process=["\N{ZERO WIDTH SPACE}"]),
+    ),
     "blank lesson": ("process[1]", lambda case, _: case.learn(by="ann", process=["a", " "])),
     "lesson text": ("technical", lambda case, _: case.learn(by="ann", technical="keys")),
     "lessons": ("LESSONS_MAX", lambda case, _: case.learn(by="ann", technical=["a"] * 101)),

@@ -56,6 +56,32 @@ INC-2025-0001 Possible double charge
           ... and 10 more: case.missing()""" == repr(case)
 
 
+def test_a_prompt_does_not_say_close_while_things_are_missing(case: Case) -> None:
+    """Who follows it would only be refused."""
+    for step in ("contain", "understand", "decide", "act", "learn"):
+        STEPS[step](case)
+    assert "next    see to what is missing, then close the case: case.close(by=...)" in repr(case)
+    assert "see to what is missing" in case.to_html()
+
+
+HOSTILE = "paid\x1b[2K\r\N{RIGHT-TO-LEFT OVERRIDE}\n  command Mallory"
+
+
+def test_a_prompt_obeys_no_title(ledger: rml.Ledger) -> None:
+    """The message of an error becomes a title: a terminal is neither led nor turned by it."""
+    book = Casebook(ledger)
+    case = book[rml.escalate(HOSTILE).id]
+    case.take("commander", by="ann")
+    case.order(HOSTILE, to="bob", by="ann")
+    rml.Levers(ledger).pull("mail.send", by="ann", reason=HOSTILE, incident=case.id, force=True)
+
+    shown = [repr(case), repr(book), repr(rml.Levers(ledger)), str(case.timeline_from())]
+    for text in shown:
+        assert "paid\\x1b[2K \\u202e command Mallory" in text
+        assert not {"\x1b", "\r", "\N{RIGHT-TO-LEFT OVERRIDE}"} & set(text)
+        assert not any(line.startswith("  command Mallory") for line in text.splitlines())
+
+
 def test_a_prompt_leads_through_the_steps(case: Case) -> None:
     """Each step leads to the next; a closed case says who closed it."""
     for name, take in STEPS.items():

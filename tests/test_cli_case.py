@@ -43,7 +43,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """Return a shell on a ledger with one case."""
     path = tmp_path / "payments.db"
-    clock = rml.FrozenClock("2026-11-21T03:00:00Z")
+    clock = rml.FrozenClock("2026-01-21T03:00:00Z")
     with rml.Ledger(path, clock=clock) as ledger:
         rml.escalate("2 customers were charged twice", ledger=ledger)
     return Desk(path)
@@ -57,7 +57,7 @@ WAY = (
     (
         *("understand", "a retry charged twice", "--by", "tom", "--severity", "SEV-1"),
         *("--exposure", "money_moved", "--users", "2", "--root-cause", "no key"),
-        *("--asset", "money", "--started-at", "2026-11-21T02:50:00Z"),
+        *("--asset", "money", "--started-at", "2026-01-21T02:50:00Z"),
     ),
     (
         *("decide", "refund in full", "--business", "tom", "--sre", "mina"),
@@ -165,7 +165,7 @@ def test_the_same_case_in_every_shape(desk: Desk) -> None:
 
 def test_metrics_and_schedule(desk: Desk) -> None:
     """Numbers of one case and of the book; status 1 where somebody hears late."""
-    desk.case("contain", "--lever", "none", "--by", "mina", "--at", "2026-11-21T03:01:15Z")
+    desk.case("contain", "--lever", "none", "--by", "mina", "--at", "2026-01-21T03:01:15Z")
     metrics = desk.json("metrics")
     assert (75.0, None) == (metrics["mttm"], metrics["mttr"])
     assert "mttm" in desk.case("metrics")

@@ -107,6 +107,37 @@ def test_what_cannot_be_opened(night: Night, words: tuple[str, ...], refusal: st
     assert "no cases\n" == night.rml("cases")
 
 
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("contain INC-2026-0001", "the case comes first: rml case INC-2026-0001 contain"),
+        ("INC-2026-0001 decide refund", "nobody decides: say --legal, --business and --sre"),
+        ("INC-2026-0001 learn --change key --by mina", "a change needs --change and --kind"),
+        ("INC-2026-0001 update on --action a --need none --by mina", "Missing option '--to'"),
+        ("INC-2026-0001 tell called --by mina", "Missing option '--to'"),
+    ],
+    ids=["swapped", "nobody", "kind", "update", "tell"],
+)
+def test_a_refusal_names_what_to_type(night: Night, words: str, way: str) -> None:
+    """In options, not in the parameters of Python."""
+    night.rml("cases", "open", "charged twice", "--by", "mina")
+
+    assert way in night.rml("case", *words.split(), status=2)
+
+
+def test_what_is_missing_is_told_with_its_command(night: Night) -> None:
+    """Also where it is a command of another noun."""
+    night.rml("cases", "open", "charged twice", "--operation", OPERATION, "--by", "mina")
+    count = ("impact", "--operation", OPERATION, "--key", "order", "--by", "mina")
+    assert "1 effect" in night.rml("case", "INC-2026-0001", *count)
+    night.rml("case", "INC-2026-0001", "order", "watch", "--to", "tom", "--by", "mina")
+
+    missing = night.json("case", "INC-2026-0001", "missing", status=1)
+
+    assert any(one.endswith("correct it with rml correct") for one in missing)
+    assert any(one.endswith("watch; rml case INC-2026-0001 read-back ...") for one in missing)
+
+
 def test_closing_names_each_missing_thing_in_its_own_line(night: Night) -> None:
     """Twenty things in one sentence help nobody at three in the morning."""
     night.rml("cases", "open", "charged twice", "--operation", OPERATION, "--by", "mina")
@@ -118,7 +149,7 @@ def test_closing_names_each_missing_thing_in_its_own_line(night: Night) -> None:
 
     assert "rml: INC-2026-0001: " + f"{len(lines) - 2} things are missing" == lines[0]
     assert all(line.startswith("  - ") for line in lines[1:-1])
-    assert any(line.endswith("is still in place: release its lever") for line in lines)
+    assert any(line.endswith("in place: release its lever: rml lever release") for line in lines)
     assert lines[-1].startswith("rules page-complete, ")
     assert lines[-1].endswith("; to go on knowingly, give --override a reason")
 

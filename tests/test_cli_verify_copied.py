@@ -111,11 +111,12 @@ def test_a_ledger_that_is_written_to_meanwhile(
     [
         ("nowhere.db", "there is no ledger at"),
         (".", "cannot be copied: it is no file"),
+        ("/", "cannot be copied: it is no file"),
         ("pipe", "cannot be copied: it is no file"),
         ("notes.txt", "/case/notes.txt is no SQLite database"),
         ("postgresql://db.example/shop", "--read-only is for a ledger in a file"),
     ],
-    ids=["nothing", "a folder", "a pipe", "a text", "a server"],
+    ids=["nothing", "a folder", "the root", "a pipe", "a text", "a server"],
 )
 def test_where_no_ledger_is(folder: Path, place: str, said: str) -> None:
     """One line, status 2; it is about what was named, and not about a copy of it."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from charged_twice import CHARGE, LEVER, charge_again, charged_twice
 from hypothesis import given
 from hypothesis import strategies as st
 from protected import START, Charges
@@ -15,15 +16,11 @@ from rml.incident.levers.containment import QUIET, prove
 from rml.incident.levers.stop import Stop
 from rml.ledger.entry import Entry
 
-CHARGE = "payment.charge"
-LEVER: dict[str, Any] = {"by": "Ada", "reason": "charges twice"}
-
 
 @pytest.fixture
 def case(ledger: rml.Ledger) -> rml.Case:
     """A case about charges, of which there was one."""
-    Charges("one")("pay-0")
-    return rml.Casebook(ledger)[rml.escalate("charged twice", operation=CHARGE).id]
+    return charged_twice(ledger)
 
 
 def pull(ledger: rml.Ledger, case: rml.Case, **options: Any) -> rml.Lever:
@@ -31,15 +28,13 @@ def pull(ledger: rml.Ledger, case: rml.Case, **options: Any) -> rml.Lever:
     return rml.Levers(ledger).pull(CHARGE, **LEVER, incident=case.id, **options)
 
 
-def slip_through(ledger: rml.Ledger, key: str) -> str:
-    """Record an effect as a process does that does not know the lever."""
+def refund(charge: str) -> None:
+    """Refund a charge."""
 
-    @rml.idempotent(CHARGE, key="key", lever=False)
-    def charge(key: str) -> str:
-        return key
+    @rml.idempotent("payment.refund", key="charge")
+    def refund(charge: str) -> None: ...
 
-    charge(key)
-    return ledger.effects(operation=CHARGE, key=key)[0].id
+    refund(charge)
 
 
 def test_nothing_is_proven_before_anything_is_stopped(case: rml.Case) -> None:
@@ -75,7 +70,7 @@ def test_one_at_the_last_second_and_it_is_not_proven(
     """The while begins again, and the effect that broke it is named."""
     pull(ledger, case)
     clock.advance(299)
-    late = slip_through(ledger, "pay-9")
+    late = charge_again(ledger, "pay-9")
     clock.advance(1)
 
     found = case.containment
@@ -94,9 +89,6 @@ def test_another_operation_does_not_count(
     """The refunds that put it right break no quiet."""
     pull(ledger, case)
     clock.advance(300)
-
-    @rml.idempotent("payment.refund", key="key")
-    def refund(key: str) -> None: ...
 
     refund("ch-1")
 
@@ -218,9 +210,6 @@ def test_what_was_counted_has_to_be_stopped_too(
     pull(ledger, case)
     clock.advance(300)
 
-    @rml.idempotent("payment.refund", key="key")
-    def refund(key: str) -> None: ...
-
     refund("ch-1")
     case.count_impact(operation="payment.refund", by="Ada")
 
@@ -303,7 +292,7 @@ def test_containment_by_hand_is_proven_the_same_way(
 ) -> None:
     """A rollback of the deploy is believed when the ledger shows it; from its recording on."""
     case.contain("payments are off", by="Ada", lever="flag_off")
-    slip = slip_through(ledger, "pay-9")
+    slip = charge_again(ledger, "pay-9")
     clock.advance(300)
 
     assert case.containment.proven

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from charged_twice import CHARGE, LEVER, charge_again, charged_twice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protected import START, Charges
@@ -11,8 +12,6 @@ from protected import START, Charges
 import rml
 from rml.incident.levers.containment import QUIET
 
-CHARGE = "payment.charge"
-LEVER: dict[str, Any] = {"by": "Ada", "reason": "charges twice"}
 MENDED: dict[str, Any] = {"by": "Ada", "reason": "4.2.1 has keys"}
 DECIDED = {"legal": "Rosa", "business": "Tom", "sre": "Ada"}
 
@@ -20,19 +19,12 @@ DECIDED = {"legal": "Rosa", "business": "Tom", "sre": "Ada"}
 @pytest.fixture
 def case(ledger: rml.Ledger) -> rml.Case:
     """A case about charges, of which there was one, and of which somebody decided."""
-    Charges("one")("pay-0")
-    case = rml.Casebook(ledger)[rml.escalate("charged twice", operation=CHARGE).id]
+    case = charged_twice(ledger)
     case.contain("nothing to stop by hand", by="Ada", lever="none")
     case.lift(case.entries[-1].id, "the lever is better", by="Ada")
     case.understand("a retry", by="Ada", transactions=1)
     case.decide("refund", decided_by=DECIDED)
     return case
-
-
-def charge_again(ledger: rml.Ledger, key: str) -> str:
-    """Charge as the mended service does."""
-    Charges("fine", lever=False)(key)
-    return ledger.effects(operation=CHARGE, key=key)[0].id
 
 
 def stop(ledger: rml.Ledger, case: rml.Case, clock: rml.FrozenClock, seconds: float) -> rml.Lever:

@@ -235,18 +235,19 @@ def test_nothing_can_be_written(site: Site) -> None:
 
 # How the file is opened -------------------------------------------------------------------------
 
-# A process of its own, as `datasette serve` is: asks for the ledger's size a number of times.
+# A process of its own, as `datasette serve` is: asks for the ledger's size a number of times, and
+# if more than once, until it has grown.
 SERVE = """\
 import asyncio, json, sys
 from datasette.app import Datasette
 how, path, times = sys.argv[1:]
 app = Datasette(**{how: [path]}, settings={"num_sql_threads": 0})
-async def sizes():
-    for _ in range(int(times)):
-        answer = await app.client.get("/shop.json?sql=select+size+from+head&_shape=array")
-        yield answer.json()[0]["size"] if answer.status_code == 200 else None
 async def main():
-    print(json.dumps([size async for size in sizes()]))
+    sizes = []
+    while len(sizes) < int(times) or len(sizes) > 1 and sizes[0] == sizes[-1]:
+        answer = await app.client.get("/shop.json?sql=select+size+from+head&_shape=array")
+        sizes.append(answer.json()[0]["size"] if answer.status_code == 200 else None)
+    print(json.dumps(sizes))
 asyncio.run(main())
 """
 
@@ -259,7 +260,7 @@ def served(how: str, path: Path, times: int = 1) -> "subprocess.Popen[str]":
 
 def answer(process: "subprocess.Popen[str]") -> list[int | None]:
     """What the process was told."""
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=200)
     sizes: list[int | None] = json.loads(told)
     return sizes
 

@@ -263,15 +263,19 @@ class _LyingError(RuntimeError):
 @pytest.mark.parametrize(
     ("verdict", "expected"), [(True, DONE), (False, NOT_DONE_NEW_KEY), (None, IN_DOUBT)]
 )
-def test_a_registered_verdict_counts(verdict: bool | None, expected: Ending) -> None:
+def test_a_registered_verdict_counts(
+    verdict: bool | None, expected: Ending, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a user registers for a client's error decides its row."""
+    monkeypatch.setattr("rml.judgement._own_rules", {})
     register_verdict(_LyingError, verdict)
 
     assert expected == ending_of(_LyingError(), provider_idempotent=False)
 
 
-def test_a_verdict_that_raises_is_no_verdict() -> None:
+def test_a_verdict_that_raises_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown is the default."""
+    monkeypatch.setattr("rml.judgement._own_rules", {})
 
     def rule(error: object) -> bool:
         raise ZeroDivisionError

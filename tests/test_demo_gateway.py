@@ -279,8 +279,8 @@ def test_it_ends_with_its_parent(books: Path) -> None:
         address = parent.stdout.readline().decode().strip()
         assert [] == Gateway(address).charges()
         parent.kill()
-        parent.stderr.read()  # ends when the last process that holds this pipe has ended
-    with pytest.raises(ConnectionRefusedError):
+        parent.stderr.read()  # ends when the last process that holds this pipe is ending
+    with pytest.raises(ConnectionError):  # refused, or cut: it may be about to close its port
         Gateway(address).charges()
 
 

@@ -378,6 +378,7 @@ def test_a_turn_that_does_not_come_is_told(path: Path, connect: Connect) -> None
             writer.join(60)
 
         assert not db.in_transaction
+        ledger.timeout = 60.0  # its place in the queue may be given back a moment later
         ledger.on(db).append("order.noted", world="RML2")
 
 

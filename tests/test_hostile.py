@@ -216,6 +216,21 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_links_in_a_circle_and_the_root_are_no_ledgers(tmp_path: Path) -> None:
+    """Nor anchors; nothing is left in a state that complains when it is collected."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    for place in (loop, Path("/")):
+        with pytest.raises(rml.RmlError) as caught:
+            rml.Ledger(place)
+        assert isinstance(caught.value, rml.LedgerUnavailableError | rml.NotALedgerError)
+    with rml.Ledger("memory:", anchors=[rml.FileAnchor(loop)]) as ledger:
+        ledger.append("a.b", world="RML3")
+        with pytest.raises(rml.AnchorError):
+            ledger.checkpoint()
+
+
 def test_the_refusal_of_a_secret_says_what_works(ledger: rml.Ledger) -> None:
     """What it reveals can be kept erasably; the secret itself nowhere."""
     secret = rml.Secret("4242")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rml
+from rml.effect import asynchronous
 from rml.integrations import wsgi
 from rml.integrations.http_request import KEY_CHARACTERS_MAX, fingerprint, parse_key
 from rml.integrations.idempotency_key import (
@@ -278,6 +279,27 @@ def test_a_definition_that_cannot_be_kept_is_refused(options: dict[str, Any], na
     """Where the application is put together, not at the first request."""
     with pytest.raises(rml.DefinitionError, match=named):
         wsgi.IdempotencyKeyMiddleware(lambda *_: [], IdempotencyKeys(**{"tenant": None, **options}))
+
+
+def test_what_is_refused_defines_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a reconciler would ask on behalf of keys that there are none of."""
+    defined: dict[str, Any] = {}
+    monkeypatch.setattr("rml.effect.reconcile._operations", defined)
+
+    with pytest.raises(rml.DefinitionError, match="tenant"):
+        IdempotencyKeys(tenant="acme")  # type: ignore[arg-type]
+
+    assert {} == defined
+
+
+def test_a_wsgi_application_is_given_no_async_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program without `async def` does without asyncio."""
+    made: list[Any] = []
+    monkeypatch.setattr(asynchronous, "face", lambda *args: made.append(args))
+
+    wsgi.IdempotencyKeyMiddleware(lambda *_: [], IdempotencyKeys(tenant=None))
+
+    assert [] == made
 
 
 def test_the_tenant_has_to_be_given() -> None:

@@ -57,20 +57,27 @@ def test_cancelled_while_the_intent_fails(
     asyncio.run(main())
 
 
-def test_cancelled_while_looking(ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is recorded at all."""
+@pytest.mark.parametrize("is_done", [False, True])
+def test_cancelled_while_looking(
+    ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    """The look comes to its end; the handler is not called, and nothing is in doubt."""
     store: Any = ledger._store
-    gate = Gate(ledger, monkeypatch, "last" if hasattr(store, "last") else "effect")
     charges = Charges("value")
 
     async def main() -> None:
+        if is_done:
+            await charges()
+        gate = Gate(ledger, monkeypatch, "last" if hasattr(store, "last") else "effect")
         async with gate.held_up(charges()) as task:
             await cancel_delivered(task)
-            await cancelled(task)
-        assert (0, 0) == (charges.count, ledger.size)
+        await cancelled(task)
+        assert (int(is_done), "done" if is_done else "not_done") == (charges.count, state(ledger))
         assert await charges() == "value"
 
     asyncio.run(main())
+    never = [] if is_done else ["effect.intent", "effect.not_done"]
+    assert [*never, "effect.intent", "effect.done"] == kinds(ledger)
 
 
 def test_cancelled_inside_the_handler(ledger: rml.Ledger) -> None:

@@ -261,6 +261,26 @@ def test_what_cannot_be_known_is_refused_after_a_while(
     rml.guard("payment.charge", world="RML2").check()  # converges again by itself
 
 
+def test_an_outage_is_logged_once_a_second(
+    ledger: rml.Ledger,
+    clock: rml.FrozenClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A log line for each call would bury what else is told of the outage."""
+    guard = rml.guard("payment.charge")
+    guard.check()
+    blind(ledger, monkeypatch)
+    clock.advance(1)
+
+    for _ in range(3):
+        guard.check()
+    assert 1 == len(caplog.records)
+    clock.advance(1)
+    guard.check()
+    assert 2 == len(caplog.records)
+
+
 def test_what_was_never_known_is_refused(
     ledger: rml.Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

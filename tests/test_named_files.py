@@ -14,7 +14,7 @@ from rml.cli.vouching import checkpoint_in, verifier_key
 from rml.export.archive import read_archive
 from rml.files import open_file, read_file
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 READERS: dict[str, Callable[[Path], object]] = {
     "anchor": lambda path: FileAnchor(path).last("acme"),
     "cursor": lambda path: FileCursor(path).load(),

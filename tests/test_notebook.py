@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 nbformat = pytest.importorskip("nbformat")
+Config = pytest.importorskip("traitlets.config").Config
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebooks" / "first_look.ipynb"
 CELL_SECONDS_MAX = 120  # of a kernel that hangs; the first cell imports polars
@@ -19,7 +21,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run the notebook in an empty folder, with this interpreter; return its cells by their ids."""
     folder = tmp_path_factory.mktemp("notebook")
     book = nbformat.read(NOTEBOOK, as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as short:
         # The kernel `python3` of this interpreter, and none of the developer's own settings.
         kernels = Path(sys.prefix, "share", "jupyter")
         patch.setenv("JUPYTER_PATH", str(kernels))
@@ -29,7 +31,10 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             book,
             kernel_name="python3",
             timeout=CELL_SECONDS_MAX,
+            startup_timeout=CELL_SECONDS_MAX,
             resources={"metadata": {"path": str(folder)}},
+            # Sockets in a folder: a free port may be taken before the kernel listens on it.
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{short}/kernel"}),
         ).execute()
     left = sorted(path.name for path in folder.iterdir() if not path.name.endswith("dir"))
     assert [] == left, "the notebook leaves files behind"

@@ -302,7 +302,7 @@ def record_incidents(ledger: rml.Ledger) -> None:
     first = case.decide("refund", decided_by=names, absent={"legal": "asleep"}, plan=["refund"])
     case.decide("refund all", decided_by={**names, "legal": "Rosa"}, amends=first.id)
     case.decide("say so", decided_by=names, disclosure=["tos_based"], absent={"legal": "asleep"})
-    case.act("refund", by="Tom", detail="all", corrections=[effect.id], override="a drill")
+    case.act("refund", by="Tom", detail="all", corrections=[first.id], override="a drill")
     case.act("mail", by="Tom", template_id="t", channel="email", count=1)
     change = {"what": "a key", "kind": "code", "owner": "Ada", "due": "2026-12-01"}
     case.learn(by="Ada", technical=["a"], process=["b"], governance=["c"], changes=[change])

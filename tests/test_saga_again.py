@@ -55,7 +55,7 @@ def test_a_saga_that_outlives_its_lease_is_not_resumed(
     trip.fail(Declined)
 
     assert ([[]], 1) == (resumed, trip.runs)
-    assert {} == running._beats
+    assert ledger not in [beat.ledger for beat in running._beats.values()]
     assert "compensated" == the_saga(ledger).state
 
 
@@ -77,7 +77,7 @@ def test_an_async_saga_that_outlives_its_lease_is_not_resumed(
     asyncio.run(body("t-1"))
 
     assert [[]] == resumed
-    assert {} == running._beats
+    assert ledger not in [beat.ledger for beat in running._beats.values()]
 
 
 def test_a_body_that_only_computes_keeps_its_saga(

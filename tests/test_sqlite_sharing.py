@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_a_file import note, plain, three_entries
 
 from rml import (
     Bundle,
@@ -31,7 +31,6 @@ from rml.stores import commits
 from rml.stores import sqlite as sqlite_store
 
 PATIENCE_SECONDS = 60
-AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 @pytest.fixture
@@ -43,28 +42,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
     """A ledger of three entries, one of which has values that can be erased."""
-    with Ledger(path, origin="example.com/test", service="payments") as made:
-        for number in range(3):
-            made.append(
-                "payment.noted",
-                world="RML3",
-                facts={"number": number},
-                personal={"email": "ada@example.com"} if number == 1 else None,
-                actor="ada",
-            )
+    with three_entries(path) as made:
         yield made
-
-
-@contextmanager
-def plain(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection as any other program opens it."""
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
-        yield connection
-
-
-def note(ledger: Ledger, **given: Any) -> Receipt:
-    """Append one more entry."""
-    return ledger.append("payment.noted", world="RML3", **given)
 
 
 def run(script: str, *arguments: object) -> "subprocess.Popen[str]":

@@ -1,37 +1,23 @@
 """What was stopped for a case is told lever by lever: since when, how long quiet, what broke it."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
+from charged_twice import CHARGE, LEVER, charge_again, charged_twice
 from hypothesis import given
 from hypothesis import strategies as st
-from protected import START, Charges
+from protected import START
 
 import rml
 from rml.ledger.writing import LedgerWriting
 
-CHARGE = "payment.charge"
-LEVER: dict[str, Any] = {"by": "Ada", "reason": "charges twice"}
 FIVE = timedelta(minutes=5)
 
 
 @pytest.fixture
 def case(ledger: rml.Ledger) -> rml.Case:
     """A case about charges, of which there was one."""
-    Charges("one")("pay-0")
-    return rml.Casebook(ledger)[rml.escalate("charged twice", operation=CHARGE).id]
-
-
-def charge(ledger: rml.Ledger, key: str) -> str:
-    """Charge as a process does that does not know the lever; return the effect's id."""
-
-    @rml.idempotent(CHARGE, key="key", lever=False)
-    def charge(key: str) -> str:
-        return key
-
-    charge(key)
-    return ledger.effects(operation=CHARGE, key=key)[0].id
+    return charged_twice(ledger)
 
 
 def test_each_lever_is_told_by_itself(
@@ -47,7 +33,7 @@ def test_each_lever_is_told_by_itself(
     levers.release(CHARGE, tenant="b", by="Ada", reason="mended")
     broken = levers.pull(CHARGE, **LEVER, incident=case.id)
     clock.advance(10)
-    late = charge(ledger, "pay-9")
+    late = charge_again(ledger, "pay-9")
     clock.advance(20)
 
     told = case.containment.stopped
@@ -126,7 +112,7 @@ def test_the_whole_and_its_parts_never_contradict_each_other(steps: list[str]) -
     """Whatever one lever goes through."""
     clock = rml.FrozenClock(START)
     with rml.Ledger("memory:", clock=clock) as ledger, rml.use(ledger=ledger):
-        charge(ledger, "pay-0")
+        charge_again(ledger, "pay-0")
         case = rml.Casebook(ledger)[rml.escalate("charged twice", operation=CHARGE).id]
         levers = rml.Levers(ledger)
         for number, step in enumerate(steps, 1):
@@ -135,7 +121,7 @@ def test_the_whole_and_its_parts_never_contradict_each_other(steps: list[str]) -
             elif step == "release":
                 levers.release(CHARGE, by="Ada", reason="mended")
             elif step == "charge":
-                charge(ledger, f"pay-{number}")
+                charge_again(ledger, f"pay-{number}")
             else:
                 clock.advance(200)
 

@@ -4,9 +4,12 @@ Its other parts are tested in tests/test_error_contract.py, tests/contract and t
 """
 
 import asyncio
+import contextlib
 import inspect
 import itertools
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +209,35 @@ def test_calls_inside_a_handler_are_delivered_twice_too(ledger: rml.Ledger) -> N
 
     assert ([], 1) == (ran_twice, inner.count)
     assert 4 == ledger.size
+
+
+def test_handler_in_a_transaction_that_would_run_twice_is_named(tmp_path: Path) -> None:
+    """It is not carried out again among the application's rows; its key alone tells."""
+    numbers = itertools.count()
+    ledger = rml.Ledger(tmp_path / "shop.db")
+    shop = sqlite3.connect(tmp_path / "shop.db")
+    ran = []
+
+    @rml.idempotent("order.pay", key="order_id", connection="shop", ledger=ledger)
+    def pay(shop: sqlite3.Connection, order_id: str) -> None:
+        ran.append(order_id)
+
+    @rml.idempotent(
+        "order.pay_anew",
+        key=lambda order_id: f"{order_id}-{next(numbers)}",
+        connection="shop",
+        ledger=ledger,
+    )
+    def pay_anew(shop: sqlite3.Connection, order_id: str) -> None:
+        ran.append(order_id)
+
+    with ledger, contextlib.closing(shop), shop, delivered_twice() as ran_twice:
+        pay(shop, "o-1")
+        pay_anew(shop, "o-2")
+
+    assert ["o-1", "o-2"] == ran
+    said = "'order.pay_anew' would run twice for one call delivered twice: "
+    assert [said + "for key 'o-2-0', then for key 'o-2-1'"] == ran_twice
 
 
 def test_async_handlers_are_delivered_twice(ledger: rml.Ledger) -> None:

@@ -229,10 +229,11 @@ def test_a_witness_that_moves_while_it_is_asked(
 
 def test_a_witness_that_is_away(ledger: Ledger, witness: Witness) -> None:
     """Nobody listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(AnchorError, match=f"cannot be reached at http://127.0.0.1:{port}: "):
-        keep(WitnessAnchor(f"http://127.0.0.1:{port}", witness.key), ledger)
+    with socket.socket() as bound:  # and so nobody else comes to
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(AnchorError, match=f"cannot be reached at http://127.0.0.1:{port}: "):
+            keep(WitnessAnchor(f"http://127.0.0.1:{port}", witness.key), ledger)
 
 
 def test_a_witness_that_is_silent(ledger: Ledger, witness: Witness) -> None:

@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from rml.effect.compensate import compensator
     from rml.effect.errors import (
         CompensationFailedError,
-        CorrectionTargetError,
         DefinitionError,
         EffectChangedError,
         EffectFailedError,
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
         KeyMissingError,
         NotInDoubtError,
         OutcomeNotRecordedError,
-        OverCorrectionError,
         ResultUnavailableError,
     )
     from rml.effect.guard import Guard, guard
@@ -134,6 +132,7 @@ if TYPE_CHECKING:
         AnchorError,
         AppendUnknownError,
         CopyError,
+        CorrectionTargetError,
         EnlistmentError,
         LedgerBusyError,
         LedgerCorruptError,
@@ -142,6 +141,7 @@ if TYPE_CHECKING:
         NewerFormatError,
         NoLedgerError,
         NotALedgerError,
+        OverCorrectionError,
         PendingEndedError,
         ProofError,
         SignatureError,
@@ -311,7 +311,6 @@ _HOMES = {
     "rml.effect.compensate": ("compensator",),
     "rml.effect.errors": (
         "CompensationFailedError",
-        "CorrectionTargetError",
         "DefinitionError",
         "EffectChangedError",
         "EffectFailedError",
@@ -321,7 +320,6 @@ _HOMES = {
         "KeyMissingError",
         "NotInDoubtError",
         "OutcomeNotRecordedError",
-        "OverCorrectionError",
         "ResultUnavailableError",
     ),
     "rml.effect.guard": ("Guard", "guard"),
@@ -379,6 +377,7 @@ _HOMES = {
         "AnchorError",
         "AppendUnknownError",
         "CopyError",
+        "CorrectionTargetError",
         "EnlistmentError",
         "LedgerBusyError",
         "LedgerCorruptError",
@@ -387,6 +386,7 @@ _HOMES = {
         "NewerFormatError",
         "NoLedgerError",
         "NotALedgerError",
+        "OverCorrectionError",
         "PendingEndedError",
         "ProofError",
         "SignatureError",

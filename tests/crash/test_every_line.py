@@ -28,7 +28,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 EVERYTHING = os.environ.get("RML_EVERY_LINE") == "all"
-SHARES = 255 if EVERYTHING else 3  # of the deaths, so that several processes share them
+SHARES = 255 if EVERYTHING else 5  # of the deaths: none takes long, each has every protection
 FACES = ("def", "async def")
 PROTECTIONS = ("none", "reconciler", "provider", "unknowing")
 LAST_TIMES_ONE_IN = 8

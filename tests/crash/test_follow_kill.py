@@ -2,10 +2,11 @@
 
 import os
 import random
-import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
+from killed_child import killed_after
 
 from rml import FileCursor, Ledger
 
@@ -21,30 +22,6 @@ def consume_for_ever(path: Path, cursor: Path, handled: int) -> None:
             os.write(handled, f"{entry.index}\n".encode())
 
 
-def killed_after(path: Path, cursor: Path, entries: int) -> list[int]:
-    """Let a child consume until it has handled so many entries, and kill it; return which."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            consume_for_ever(path, cursor, writing)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    handled = b""
-    while handled.count(b"\n") < entries:
-        heard = os.read(reading, 4096)
-        assert heard, "the child died by itself"
-        handled += heard
-    os.kill(child, signal.SIGKILL)
-    while heard := os.read(reading, 4096):  # what it managed to handle before it died
-        handled += heard
-    os.close(reading)
-    assert -signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return [int(line) for line in handled.split()]
-
-
 def test_a_consumer_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """Each run begins with the entry that the last one died over, or the one after it."""
     path, cursor = tmp_path / "ledger.db", tmp_path / "mail.cursor"
@@ -56,7 +33,8 @@ def test_a_consumer_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             for _ in range(wanted + chance.randrange(5)):
                 ledger.append("a.b", world="RML1")
 
-        handled = killed_after(path, cursor, wanted)
+        consume = partial(consume_for_ever, path, cursor)
+        handled = [int(index) for index in killed_after(wanted, consume)]
 
         assert handled[0] in (last, last + 1)
         assert list(range(handled[0], handled[-1] + 1)) == handled

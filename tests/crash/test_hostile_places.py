@@ -87,7 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run([unmount, folder], check=True)
+        subprocess.run([unmount, "-l", folder], check=True)
 
 
 def test_a_full_disk_stops_an_effect_before_it_happens(small_disk: Path) -> None:

@@ -4,9 +4,11 @@ import os
 import random
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from killed_child import killed_after
 
 from rml import Draft, Ledger
 
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 KILLS = 20
 
 
-def append_for_ever(path: Path, acknowledge: int, seed: int) -> None:
+def append_for_ever(path: Path, seed: int, acknowledge: int) -> None:
     """Append entries of every kind; write the id of each on a pipe once it is durable."""
     chance = random.Random(seed)
     with Ledger(path) as ledger:
@@ -36,38 +38,14 @@ def append_for_ever(path: Path, acknowledge: int, seed: int) -> None:
                 os.write(acknowledge, f"{erased.id}\n".encode())
 
 
-def killed_after(path: Path, entries: int, seed: int) -> list[str]:
-    """Let a child append until so many entries are acknowledged, and kill it; return their ids."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            append_for_ever(path, writing, seed)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    acknowledged = b""
-    while acknowledged.count(b"\n") < entries:
-        heard = os.read(reading, 4096)
-        assert heard, "the child died by itself"
-        acknowledged += heard
-    os.kill(child, signal.SIGKILL)
-    while heard := os.read(reading, 4096):  # what it managed to say before it died
-        acknowledged += heard
-    os.close(reading)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert -signal.SIGKILL == status
-    return acknowledged.decode().split()
-
-
 def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
     """Twenty times over on one file: all is there, in whole commits, and the next one goes on."""
     path = tmp_path / "ledger.db"
     chance = random.Random(42)
     acknowledged: list[str] = []
     for kill in range(KILLS):
-        acknowledged += killed_after(path, chance.randrange(1, 60), seed=kill)
+        append = partial(append_for_ever, path, kill)
+        acknowledged += killed_after(chance.randrange(1, 60), append)
 
         with Ledger(path, create=False) as ledger:
             entries = list(ledger.entries())

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,18 @@ LINES_BETWEEN = 15
 def write_for_ever(path: Path, acknowledge: int, writer: int) -> None:
     """Append, and call a protected handler; tell each id once it is durable."""
     chance = random.Random(writer)
-    with rml.Ledger(path) as ledger:
+    with rml.Ledger(path, timeout=100) as ledger:
 
         @rml.idempotent("payment.charge", key="key", ledger=ledger)
         def charge(key: str) -> str:
             os.write(acknowledge, f"effect {key}\n".encode())
             return "charged"
 
-        while True:
+        for number in count():
             note = {"note": "x" * chance.randrange(10_000)}
             made = ledger.append("a.b", world="RML1", facts={"writer": writer}, personal=note)
             os.write(acknowledge, f"entry {made.id}\n".encode())
-            key = f"pay-{chance.randrange(1_000_000)}"
+            key = f"pay-{writer}-{number}"
             charge(key)
             os.write(acknowledge, f"done {key}\n".encode())
 

@@ -42,9 +42,15 @@ def url(new_url: Callable[[], str]) -> str:
 
 
 @pytest.fixture
+def time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who will not wait for others has enough time to connect, however busy the machine is."""
+    monkeypatch.setattr("rml.stores.postgres_lines.CONNECT_SECONDS", 60.0)
+
+
+@pytest.fixture
 def ledger(url: str, clock: rml.FrozenClock) -> Iterator[rml.Ledger]:
     """An empty ledger, configured, and verified when the test is over."""
-    with rml.Ledger(url, clock=clock, service="tests") as made:
+    with rml.Ledger(url, clock=clock, service="tests", timeout=60) as made:
         rml.configure(ledger=made)
         yield made
         assert () == made.verify().problems

@@ -168,7 +168,7 @@ def test_an_asynchronous_handler_runs_once(ledger: rml.Ledger) -> None:
     """Its ledger is asked in threads, so that nothing keeps the loop."""
     ran: list[str] = []
 
-    @rml.idempotent("payment.charge", key="key", world="RML3", wait=5)
+    @rml.idempotent("payment.charge", key="key", world="RML3", wait=60)
     async def charge(key: str) -> str:
         ran.append(key)
         await asyncio.sleep(0)

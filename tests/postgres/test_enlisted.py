@@ -303,8 +303,8 @@ def test_a_call_that_waited_for_its_key_keeps_others_waiting_for_its_key_alone(
     """What it knows of levers is out of date by then, and is not asked in its transaction."""
     orders, late = Orders(), connect()
     with (
-        rml.Ledger(url, clock=clock, timeout=5) as ledger,
-        rml.Ledger(url, timeout=0.5) as other,
+        rml.Ledger(url, clock=clock, timeout=60) as ledger,
+        rml.Ledger(url, timeout=30) as other,
         ThreadPoolExecutor() as pool,
     ):
         with rml.use(ledger=ledger):
@@ -341,17 +341,17 @@ def test_a_call_of_a_key_that_another_transaction_holds_ends_at_its_deadline(
             draft.entries(kind="order.noted")
             draft.lease(effect)
 
-        asks: dict[str, Callable[[], Any]] = {
-            "joined": lambda: other.on(late).write(lambda draft: draft.lease(effect)),
-            "plain": lambda: other.write(plain),
-            "alone": lambda: other.write(alone),
+        asks: dict[str, Callable[[float], Any]] = {
+            "joined": lambda _: other.on(late).write(lambda draft: draft.lease(effect)),
+            "plain": lambda seconds: other.write(plain, timeout=seconds),
+            "alone": lambda seconds: other.write(alone, timeout=seconds),
         }
         began = time.monotonic()
         with pytest.raises(LedgerBusyError):
-            asks[face]()
+            asks[face](1)
         assert time.monotonic() - began < 60
         db.rollback()
-        asks[face]()
+        asks[face](60)
     assert [("70s",)] == late.execute("SHOW lock_timeout").fetchall()
 
 
@@ -378,7 +378,7 @@ def test_another_database_is_refused(ledger: rml.Ledger, url: str) -> None:
                     Orders().place(db, "o-1")
                 assert psycopg.pq.TransactionStatus.IDLE == db.info.transaction_status
         finally:
-            owner.execute(f"DROP DATABASE {name}")
+            owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_a_connection_that_is_cut_leaves_nothing(
     """The key is free as soon as the server has noticed."""
     orders, other = Orders(), connect(autocommit=True)
     orders.place(db, "o-1")
-    other.execute("SELECT pg_terminate_backend(%s, 5000)", [db.info.backend_pid])
+    other.execute("SELECT pg_terminate_backend(%s, 60000)", [db.info.backend_pid])
 
     with pytest.raises(LedgerUnavailableError):
         orders.place(db, "o-2")

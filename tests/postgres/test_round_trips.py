@@ -20,7 +20,7 @@ from rml.stores.postgres_standing import Standing
 @pytest.fixture
 def other(url: str) -> Iterator[rml.Ledger]:
     """The same ledger, as another process has it."""
-    with rml.Ledger(url) as made:
+    with rml.Ledger(url, timeout=60) as made:
         yield made
 
 

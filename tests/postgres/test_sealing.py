@@ -38,7 +38,7 @@ def with_work_inside(draft):
 
 url, number, entries = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 random.seed(number)
-with rml.Ledger(url) as ledger:
+with rml.Ledger(url, timeout=100) as ledger:
     for n in range(entries):
         if n % 4:
             ledger.append("order.noted", world="RML3", facts={"n": n})
@@ -86,7 +86,7 @@ def test_cursors_of_many_readers_miss_nothing(url: str) -> None:
     over = threading.Event()
 
     def read() -> list[str]:
-        with rml.Ledger(url) as ledger:
+        with rml.Ledger(url, timeout=100) as ledger:
             found: list[str] = []
             follower = ledger.follow(poll=0.001, wait=lambda s: time.sleep(s) or over.is_set())
             found += [entry.id for entry in follower]
@@ -211,7 +211,7 @@ def in_two_ledgers(url: str, work: Callable[[rml.Ledger, int], Any], times: int 
         except rml.RmlError as error:
             results.append(type(error))
 
-    with rml.Ledger(url) as one, rml.Ledger(url) as two:
+    with rml.Ledger(url, timeout=60) as one, rml.Ledger(url, timeout=60) as two:
         threads = [
             threading.Thread(target=partial(run, (one, two)[number % 2], number))
             for number in range(times)

@@ -14,6 +14,8 @@ import rml
 from rml.stores.postgres_line import _only
 from rml.stores.postgres_place import place_of
 
+pytestmark = pytest.mark.usefixtures("time_to_connect")
+
 COMMAND_OK, FATAL_ERROR = psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.FATAL_ERROR
 
 

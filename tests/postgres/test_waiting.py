@@ -41,6 +41,7 @@ def test_a_ledger_may_wait_for_months(url: str) -> None:
             ledger.on(connection).write(lambda draft: draft.entries(limit=1))
 
 
+@pytest.mark.usefixtures("time_to_connect")
 def test_a_work_that_only_reads_an_effect_waits_for_nobody(url: str) -> None:
     """Where this process knows nothing of it, what is there is told while others hold it."""
     with rml.Ledger(url) as theirs, rml.Ledger(url, timeout=0) as ledger:

@@ -189,7 +189,7 @@ class CorrectionMachine(RuleBasedStateMachine):
         assert deed.attempt is not None
         end, took_place = ENDS[how]
         outcome = (
-            deed.call.error_outcome(end)
+            deed.call.error_outcome(deed.attempt, end)
             if isinstance(end, BaseException)
             else deed.call.value_outcome(end)
         )

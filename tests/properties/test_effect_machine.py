@@ -277,7 +277,9 @@ class EffectMachine(RuleBasedStateMachine):
         place, call, attempt = self.running.pop(index)
         model, end = self.models[place], ENDS[how]
         outcome = (
-            call.error_outcome(end) if isinstance(end, BaseException) else call.value_outcome(end)
+            call.error_outcome(attempt, end)
+            if isinstance(end, BaseException)
+            else call.value_outcome(end)
         )
         recorded = call.finish(attempt, outcome)
         assert recorded.late == (model.owner is not attempt)

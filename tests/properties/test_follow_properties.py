@@ -60,7 +60,7 @@ def test_a_consumer_that_dies_now_and_then_skips_nothing(
 
 def append(path: Path, count: int) -> None:
     """Append entries one by one, as another process does."""
-    with Ledger(path) as ledger:
+    with Ledger(path, timeout=100) as ledger:
         for _ in range(count):
             ledger.append("a.b", world="RML1")
 

@@ -3,6 +3,8 @@
 import rml
 
 TRIANGLE = {"legal": "Ada", "business": "Grace", "sre": "Barbara"}
+# What is said of each harm that nothing has corrected.
+UNCORRECTED = "has no correction that names it: correct it with ledger.correct(...)"
 CHANGE = {"what": "a key per charge", "kind": "code", "owner": "Barbara", "due": "2026-12-01"}
 
 

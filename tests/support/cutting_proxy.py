@@ -79,7 +79,11 @@ class CuttingProxy:
             while True:
                 client, _ = self._listening.accept()
                 self._sides.append(client)
-                server = self._connect()
+                try:
+                    server = self._connect()
+                except OSError:
+                    _end(client)  # the server is away; the next client may find it
+                    continue
                 self._sides.append(server)
                 self._start(self._pass_on, client, server)
                 self._start(self._bring_back, server, client)

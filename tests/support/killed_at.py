@@ -28,7 +28,7 @@ from counting_gateway import ask
 
 import rml
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 3_600  # no machine is so slow that a restart comes after its end
 HOME = str(Path(rml.__file__).parent)
 Line = tuple[str, int]
 

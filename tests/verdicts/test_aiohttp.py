@@ -6,7 +6,6 @@ import aiohttp
 import pytest
 from hostile import (
     BLINK_SECONDS,
-    CONNECT_SECONDS,
     PATIENCE_SECONDS,
     after_a_first_answer,
     after_reading,
@@ -31,6 +30,7 @@ class TestAiohttp(GeneralHttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
@@ -38,9 +38,7 @@ class TestAiohttp(GeneralHttpVerdicts):
         """Send requests."""
 
         async def send() -> None:
-            limits = aiohttp.ClientTimeout(
-                sock_connect=max(timeout, CONNECT_SECONDS), sock_read=timeout
-            )
+            limits = aiohttp.ClientTimeout(sock_connect=connect, sock_read=timeout)
             async with aiohttp.ClientSession(timeout=limits) as session:
                 for _ in range(times):
                     async with session.request(method, url, proxy=proxy) as response:

@@ -41,6 +41,7 @@ class TestBotocore(SessionVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
@@ -50,7 +51,7 @@ class TestBotocore(SessionVerdicts):
         """Send messages."""
         config = Config(
             region_name="eu-west-1",
-            connect_timeout=timeout,
+            connect_timeout=connect,
             read_timeout=timeout,
             retries={"total_max_attempts": tries, "mode": mode},
             proxies={"http": proxy, "https": proxy} if proxy else {},

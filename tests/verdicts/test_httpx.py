@@ -7,7 +7,6 @@ import httpx
 import pytest
 from hostile import (
     BLINK_SECONDS,
-    CONNECT_SECONDS,
     PATIENCE_SECONDS,
     after_reading,
     answering,
@@ -28,14 +27,16 @@ class TestHttpx(GeneralHttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
     ) -> None:
         """Send requests."""
         options: dict[str, Any] = {"verify": url.startswith("https:"), "proxy": proxy}
+        limits = httpx.Timeout(PATIENCE_SECONDS, read=timeout, connect=connect)
         with httpx.Client(
-            trust_env=False, follow_redirects=True, timeout=timeout, **options
+            trust_env=False, follow_redirects=True, timeout=limits, **options
         ) as client:
             for _ in range(times):
                 client.request(method, url).raise_for_status()
@@ -49,6 +50,7 @@ class TestAsyncHttpx(GeneralHttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
@@ -57,7 +59,7 @@ class TestAsyncHttpx(GeneralHttpVerdicts):
 
         async def send() -> None:
             options: dict[str, Any] = {"verify": url.startswith("https:"), "proxy": proxy}
-            limits = httpx.Timeout(timeout, connect=max(timeout, CONNECT_SECONDS))
+            limits = httpx.Timeout(PATIENCE_SECONDS, read=timeout, connect=connect)
             async with httpx.AsyncClient(
                 trust_env=False, follow_redirects=True, timeout=limits, **options
             ) as client:

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Any] = {
     "user": "me",
     "sslmode": "disable",
     "gssencmode": "disable",
-    "connect_timeout": 5,
+    "connect_timeout": 60,
 }
 
 

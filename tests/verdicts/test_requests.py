@@ -32,6 +32,7 @@ class TestRequests(GeneralHttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
@@ -41,7 +42,7 @@ class TestRequests(GeneralHttpVerdicts):
         with requests.Session() as session:
             session.trust_env = False
             for _ in range(times):
-                response = session.request(method, url, timeout=timeout, proxies=proxies)
+                response = session.request(method, url, timeout=(connect, timeout), proxies=proxies)
                 response.raise_for_status()
 
 

@@ -43,6 +43,7 @@ class TestUrllib(HttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
@@ -52,7 +53,7 @@ class TestUrllib(HttpVerdicts):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
         for _ in range(times):
             try:
-                with opener.open(url, data=b"", timeout=timeout) as response:
+                with opener.open(url, data=b"", timeout=min(timeout, connect)) as response:
                     response.read()
             except urllib.error.HTTPError as error:
                 error.close()
@@ -61,7 +62,7 @@ class TestUrllib(HttpVerdicts):
     def test_a_connection_that_never_opens_carried_nothing(self) -> None:
         """That is so, but a timeout does not say what it waited for."""
         with clogged() as url:
-            assert verdict(None, self.post, url, timeout=BLINK_SECONDS) is None
+            assert verdict(None, self.post, url, connect=BLINK_SECONDS) is None
 
     def test_a_redirect_to_nowhere_leaves_it_unknown(self, serve: Serve) -> None:
         """The charge was made; what it was redirected to is down."""

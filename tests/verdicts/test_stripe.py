@@ -21,7 +21,9 @@ from http_verdicts import Serve, SessionVerdicts
 from rml.verdict import happened_of, register_verdict
 
 
-def _client(url: str, timeout: float, retries: int, proxy: str | None) -> stripe.StripeClient:
+def _client(
+    url: str, timeout: tuple[float, float], retries: int, proxy: str | None
+) -> stripe.StripeClient:
     return stripe.StripeClient(
         "sk_test_x",
         base_addresses={"api": url.removesuffix("/charge")},  # type: ignore[typeddict-item]
@@ -42,13 +44,14 @@ class TestStripe(SessionVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
         retries: int = 0,
     ) -> None:
         """Charge, or delete a customer."""
-        client = _client(url, timeout, retries, proxy)
+        client = _client(url, (connect, timeout), retries, proxy)
         try:
             for _ in range(times):
                 if method == "DELETE":

@@ -32,16 +32,18 @@ class TestUrllib3(GeneralHttpVerdicts):
         url: str,
         *,
         timeout: float = PATIENCE_SECONDS,
+        connect: float = PATIENCE_SECONDS,
         method: str = "POST",
         times: int = 1,
         proxy: str | None = None,
     ) -> None:
         """Send requests."""
         retries = urllib3.Retry(3, backoff_factor=0)
+        limits = urllib3.Timeout(connect=connect, read=timeout)
         pool = (
-            urllib3.ProxyManager(proxy, timeout=timeout, retries=retries)
+            urllib3.ProxyManager(proxy, timeout=limits, retries=retries)
             if proxy
-            else urllib3.PoolManager(timeout=timeout, retries=retries)
+            else urllib3.PoolManager(timeout=limits, retries=retries)
         )
         with pool:
             for _ in range(times):

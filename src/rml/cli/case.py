@@ -7,8 +7,9 @@ from datetime import datetime
 import attrs
 import click
 
+from rml.cli.case_end import ENDING
 from rml.cli.case_evidence import EVIDENCE
-from rml.cli.case_lead import ENDING, LEADING
+from rml.cli.case_lead import LEADING
 from rml.cli.case_steps import STEPS
 from rml.cli.casework import (
     CaseGroup,
@@ -241,7 +242,7 @@ def show_read(ledger: Ledger, shown: Case, *, as_json: bool) -> None:
         say_json({**document, "effects": list(read.effects), "file": read.file.to_dict()})
     else:
         lines = [
-            *_head(read, ledger.clock.now(), shown.postmortem_due),
+            *_head(read, missing, ledger.clock.now(), shown.postmortem_due),
             *_containment(containment, shown.id),
             *_children(shown),
             *_timeline(read),
@@ -251,7 +252,9 @@ def show_read(ledger: Ledger, shown: Case, *, as_json: bool) -> None:
         say([*lines, *_lessons(read), *_missing(missing, is_closed=read.closed is not None)])
 
 
-def _head(read: Projection, now: datetime, owed: PostmortemDue | None) -> list[str]:
+def _head(
+    read: Projection, missing: list[str], now: datetime, owed: PostmortemDue | None
+) -> list[str]:
     file = read.file
     severity = file.classification.severity
     stands = [
@@ -262,18 +265,18 @@ def _head(read: Projection, now: datetime, owed: PostmortemDue | None) -> list[s
         ("opened at", f"{moment(read.opened_at)} UTC"),
         ("signals", read.count),
         ("done", ", ".join(read.steps)),
-        *_next(read, now),
+        *_next(read, missing, now),
         ("owed", None if owed is None else str(owed)),
     ]
     return [*wrapped(f"{file.incident_id}  {file.title}", "", "    "), "", *fields(stands)]
 
 
-def _next(read: Projection, now: datetime) -> list[tuple[str, object]]:
+def _next(read: Projection, missing: list[str], now: datetime) -> list[tuple[str, object]]:
     """Return what comes next and who must act at a moment, or who closed it."""
     if read.closed is not None:
         who = read.closed.actor or "nobody named"
         return [("closed", f"closed by {who} at {moment(read.closed.recorded_at)} UTC")]
-    rows = dict(standing.rows(read, (), now))
+    rows = dict(standing.rows(read, missing, now))
     told = ((name, rows.get(name)) for name in ("next", "who", "command", "update"))
     return [(name, said and in_options(said, read.id)) for name, said in told]
 

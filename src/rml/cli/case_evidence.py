@@ -149,7 +149,7 @@ def containment_page(found: Containment, incident: str) -> list[str]:
         for one in found.stopped
     ]
     notes = [
-        f"by {one.stop.by}{', broken by ' if one.broken_by else ''}{', '.join(one.broken_by)}"
+        f"in entry {one.stop.by}{', broken by ' if one.broken_by else ''}{', '.join(one.broken_by)}"
         for one in found.stopped
     ]
     heads = ["STOPPED", "SINCE (UTC)", "UNTIL (UTC)", ">QUIET FOR", "PROVEN"]

@@ -24,6 +24,7 @@ from rml.cli.casework import (
 )
 from rml.cli.output import examples
 from rml.incident.closing import TRIANGLE
+from rml.incident.step import CONTAINMENTS, LEVERS
 
 
 @click.command(
@@ -63,7 +64,13 @@ def detect(
     )
 )
 @click.argument("detail", required=False)
-@click.option("--lever", metavar="L", required=True, help="flag_off, last_known_good, ..., none.")
+@click.option(
+    "--lever",
+    metavar="L",
+    required=True,
+    help=f"{', '.join(LEVERS)}, the gentlest first; or {', '.join(CONTAINMENTS[1:])}; "
+    "none, if there is nothing to stop; or other:NAME.",
+)
 @click.option("--temporary", is_flag=True, help="It must be lifted before the case is closed.")
 @by_option
 @world_option("RML2")
@@ -181,6 +188,8 @@ def decide(
     names = {role: options.pop(role) for role in TRIANGLE}
     names = {role: name for role, name in names.items() if name is not None} | named
     excused = pairs("--absent", absent)
+    if not names:
+        raise click.UsageError("nobody decides: say --legal, --business and --sre")
     more = given(**options)
     return take(
         lambda case, **ids: case.decide(summary, decided_by=names, absent=excused, **more, **ids),
@@ -246,6 +255,8 @@ def act(*, type_: str, correction: Sequence[str], as_json: bool, **options: Any)
 def learn(*, as_json: bool, **options: Any) -> int:
     """Record lessons, and what is changed for them."""
     change = given(**{name: options.pop(name) for name in _CHANGE})
+    if change and not {"what", "kind"} <= change.keys():
+        raise click.UsageError("a change needs --change and --kind")
     known = given(**options, changes=(change,) if change else ())
     return take(lambda case: case.learn(**known), "learned", as_json=as_json)
 

@@ -22,7 +22,7 @@ from rml.cli.casework import (
 from rml.cli.ending import FINE
 from rml.cli.listing import Commands
 from rml.cli.naming import placed, shown_receipt
-from rml.cli.output import clean, examples, fields, json_option, moment, say, say_json, span, table
+from rml.cli.output import examples, fields, json_option, moment, say, say_json, span, table
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import case_shape, pages_text
 from rml.incident.pages.casefile import CaseStatus
@@ -30,6 +30,7 @@ from rml.incident.projection import Projection
 from rml.ledger.entry import check_text
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
+from rml.legible import legible
 
 if TYPE_CHECKING:
     from rml.incident.casebook import Casebook
@@ -162,7 +163,7 @@ def open_case(
         say_json(attrs.asdict(found))
     else:
         done = "opened" if found.opened else f"joined; it has {found.count} signals now"
-        say(clean(f"{found.id}: {done} (rml case {found.id})"))
+        say(legible(f"{found.id}: {done} (rml case {found.id})"))
     return FINE
 
 
@@ -229,7 +230,7 @@ def _registered(receipt: Receipt, what: str, *, as_json: bool) -> int:
     if as_json:
         say_json({"registered": what, **attrs.asdict(receipt)})
     else:
-        say(clean(f"registered {what} ({shown_receipt(receipt)})"))
+        say(legible(f"registered {what} ({shown_receipt(receipt)})"))
     return FINE
 
 

@@ -14,7 +14,7 @@ import click
 from rml.cli.ending import FINE, NO
 from rml.cli.listing import Commands
 from rml.cli.naming import as_id, placed, shown_receipt
-from rml.cli.output import clean, json_option, say, say_json
+from rml.cli.output import json_option, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.wording import in_options
 from rml.clock import parse_utc
@@ -25,6 +25,7 @@ from rml.incident.private import PrivateCaseError, is_private
 from rml.incident.rule import StepRefusedError
 from rml.ledger.draft import Receipt
 from rml.ledger.ledger import Ledger
+from rml.legible import legible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,15 @@ class CaseGroup(Commands):
                     return super().parse_args(ctx, rest)
                 args = [*args[: len(args) - len(rest)], "show", *rest]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where the id stands after it, say which comes first."""
+        first = str(ctx.params.get("incident"))
+        if args[0] not in self.commands and first in self.commands:
+            raise click.UsageError(f"the case comes first: rml case {args[0]} {first}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def name_incident(context: click.Context, incident: str) -> None:
@@ -93,9 +103,10 @@ def world_option(default: str) -> Callable[[F], F]:
     )
 
 
-def listed(name: str, metavar: str, about: str) -> Callable[[F], F]:
+def listed(name: str, metavar: str, about: str, *, required: bool = False) -> Callable[[F], F]:
     """Return what adds an option that may be given several times."""
-    return click.option(name, metavar=metavar, multiple=True, help=f"{about}; may be repeated.")
+    about = f"{about}; may be repeated."
+    return click.option(name, metavar=metavar, multiple=True, required=required, help=about)
 
 
 def noticed_options(command: F) -> F:
@@ -259,10 +270,10 @@ def take(
                 say_json({"incident": incident, "refused": refused, "code": error.code, **details})
             else:
                 for line in _lines(error, refused, incident):
-                    click.echo(clean(line), err=True)
+                    click.echo(legible(line), err=True)
             return NO
     if as_json:
         say_json({"incident": incident, "done": done, **attrs.asdict(receipt)})
     else:
-        say(clean(f"{incident}: {done} ({shown_receipt(receipt)})"))
+        say(legible(f"{incident}: {done} ({shown_receipt(receipt)})"))
     return FINE

@@ -80,4 +80,4 @@ def _seen(source: Path) -> list[tuple[int, int, int] | None]:
 
 
 def _beside(path: Path, part: str) -> Path:
-    return path.with_name(path.name + part)
+    return Path(f"{path}{part}")

@@ -11,8 +11,9 @@ import click
 from rml.cli.casework import at_option, by_option, listed, pairs, world_option
 from rml.cli.ending import FINE
 from rml.cli.naming import entry_named, is_place, placed, shown_receipt
-from rml.cli.output import clean, examples, json_option, say, say_json
+from rml.cli.output import examples, json_option, say, say_json
 from rml.cli.place import ledger_option, opened_ledger
+from rml.legible import legible
 
 
 @click.command(
@@ -66,5 +67,5 @@ def correct(
         say_json({"corrects": original, "left": left, **attrs.asdict(receipt)})
     else:
         rest = "" if left is None else f"; {left} of it is left"
-        say(clean(f"{original} is corrected ({shown_receipt(receipt)}){rest}"))
+        say(legible(f"{original} is corrected ({shown_receipt(receipt)}){rest}"))
     return FINE

@@ -9,12 +9,13 @@ from typing import Any, Final
 import click
 
 from rml.cli.ending import FINE
-from rml.cli.output import clean, examples, json_option, moment, say, say_json, table, wrapped
+from rml.cli.output import examples, json_option, moment, say, say_json, table, wrapped
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape
 from rml.cli.tail import assignments
 from rml.effect.state import Effect, EffectState
 from rml.ledger.ledger import Ledger
+from rml.legible import legible
 from rml.tag import shown
 
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
@@ -134,7 +135,7 @@ def _table(found: list[Effect]) -> list[str]:
 def _note(effect: Effect) -> str:
     said = [
         effect.operation,
-        clean(effect.key),
+        legible(effect.key),
         f"scope={effect.scope}" if effect.scope else "",
         f"version {effect.version}" if effect.state is EffectState.IN_DOUBT else "",
         effect.incident or _no_incident(effect),

@@ -11,8 +11,9 @@ from typing import Final, TextIO
 
 import click
 
-from rml.cli.output import clean, drop_output
+from rml.cli.output import drop_output
 from rml.error import RmlError
+from rml.legible import legible
 
 FINE: Final = 0
 NO: Final = 1
@@ -72,7 +73,7 @@ def _refuse(error: click.ClickException) -> int:
 
 def _say(line: str) -> int:
     with suppress(OSError):
-        click.echo(clean(line), err=True)
+        click.echo(legible(line), err=True)
     return COULD_NOT_TELL
 
 

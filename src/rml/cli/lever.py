@@ -10,10 +10,11 @@ import click
 
 from rml.cli.ending import FINE, NO
 from rml.cli.listing import Commands
-from rml.cli.output import clean, examples, json_option, moment, say, say_json, table, wrapped
+from rml.cli.output import examples, json_option, moment, say, say_json, table, wrapped
 from rml.cli.place import ledger_option, opened_ledger
 from rml.incident.levers.lever import Lever, named
 from rml.incident.levers.levers import Levers
+from rml.legible import legible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,7 +93,7 @@ def pull(
         say_json(attrs.asdict(pulled))
         return FINE
     when = f"since {moment(pulled.pulled_at)} UTC, by {pulled.by}: {pulled.reason}"
-    say(wrapped(f"{clean(named(pulled.target))} is stopped {clean(when)}", "", "  "))
+    say(wrapped(f"{legible(named(pulled.target))} is stopped {legible(when)}", "", "  "))
     return FINE
 
 
@@ -122,9 +123,9 @@ def release(
     if as_json:
         say_json(None if released is None else attrs.asdict(released))
     elif released is None:
-        say(f"{clean(named((operation, tenant, region)))} was not stopped; `rml lever list`")
+        say(f"{legible(named((operation, tenant, region)))} was not stopped; `rml lever list`")
     else:
-        say(f"{clean(named(released.target))} may be begun again")
+        say(f"{legible(named(released.target))} may be begun again")
     return NO if released is None else FINE
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from rml.cli.ending import COULD_NOT_TELL, FINE, NO
-from rml.cli.output import clean, examples, json_option, say, say_json, wrapped
+from rml.cli.output import examples, json_option, say, say_json, wrapped
+from rml.legible import legible
 from rml.lint.catalog import CATALOG, Entry
 from rml.lint.run import Report, check
 from rml.lint.settings import Settings
@@ -46,7 +47,7 @@ def lint(*, paths: tuple[str, ...], explain: str | None, as_json: bool) -> int:
     else:
         say(_lines(report))
     for path, reason in report.unread.items():
-        click.echo(clean(f"rml lint: cannot read {path}: {reason}"), err=True)
+        click.echo(legible(f"rml lint: cannot read {path}: {reason}"), err=True)
     if report.unread:
         return COULD_NOT_TELL
     return NO if report.violations else FINE
@@ -82,4 +83,4 @@ def _lines(report: Report) -> list[str]:
     files = f"{report.files} file" + ("" if report.files == 1 else "s")
     number = len(report.violations)
     found = f"{number or 'no'} violation" + ("" if number == 1 else "s")
-    return [*(clean(str(violation)) for violation in report.violations), f"{found} in {files}"]
+    return [*(legible(str(violation)) for violation in report.violations), f"{found} in {files}"]

@@ -1,7 +1,7 @@
 """What a person reads: plain aligned text, in which nothing recorded moves the cursor.
 
-Text that comes out of a ledger was written by strangers. :func:`clean` makes visible whatever a
-terminal would obey: control characters, escape sequences, marks that turn the direction of writing.
+Text that comes out of a ledger was written by strangers, so :mod:`rml.legible` makes visible
+whatever a terminal would obey.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from rml.clock import utc_text
+from rml.legible import legible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,30 +58,13 @@ def examples(*lines: str) -> str:
 # Neutral text -----------------------------------------------------------------------------------
 
 
-def clean(text: str) -> str:
-    r"""Return text in which every character that does not print is written as its escape.
-
-    >>> print(clean("paid\x1b[2K\rrefused \N{RIGHT-TO-LEFT OVERRIDE}x"))
-    paid\x1b[2K\rrefused \u202ex
-    """
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":  # the many widths of a space
-        return " "
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
 def word(value: object) -> str:
     """Return any recorded value as one line of neutral text: text as it is, the rest as JSON."""
     if isinstance(value, datetime):
         return utc_text(value)
     if isinstance(value, str):
-        return clean(str(value))
-    return clean(json.dumps(value, ensure_ascii=False, default=_plain))
+        return legible(str(value))
+    return legible(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
 def moment(at: datetime) -> str:
@@ -125,7 +109,7 @@ def table(
         indent: stands before every line.
     """
     right = [head.startswith(">") for head in heads]
-    cells = [[clean(cell) for cell in row] for row in rows]
+    cells = [[legible(cell) for cell in row] for row in rows]
     shown = [[head.removeprefix(">") for head in heads], *cells]
     widths = [max(map(columns_of, column)) for column in zip(*shown, strict=True)]
     lines: list[str] = []
@@ -140,14 +124,14 @@ def table(
         lines.append(line)
     if notes is None:
         return lines
-    under = [cut(f"{indent}    {clean(note)}") for note in notes]
+    under = [cut(f"{indent}    {legible(note)}") for note in notes]
     pairs = zip(lines[1:], under, strict=True)
     return [lines[0], *(line for pair in pairs for line in pair)]
 
 
 def fields(pairs: Iterable[tuple[str, object]], *, indent: str = "") -> list[str]:
     """Return a line for each named value that is there, values aligned, long text wrapped."""
-    there = [(clean(name), value) for name, value in pairs if value is not None]
+    there = [(legible(name), value) for name, value in pairs if value is not None]
     width = max((columns_of(name) for name, _ in there), default=0)
     lines: list[str] = []
     for name, value in there:
@@ -159,7 +143,7 @@ def fields(pairs: Iterable[tuple[str, object]], *, indent: str = "") -> list[str
 def wrapped(text: str, begin: str, then: str) -> list[str]:
     """Return text as lines of a page's width; a word that is longer keeps its line to itself."""
     made = textwrap.wrap(
-        clean(text),
+        legible(text),
         WIDTH,
         initial_indent=begin,
         subsequent_indent=then,

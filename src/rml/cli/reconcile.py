@@ -7,23 +7,13 @@ from collections.abc import Iterator
 import click
 
 from rml.cli.output import examples, json_option
-from rml.cli.place import ledger_option, opened_ledger
-from rml.cli.rounds import (
-    Answer,
-    Length,
-    answer,
-    import_modules,
-    modules_option,
-    pause_between,
-    rounds_options,
-)
+from rml.cli.place import ledger_option
+from rml.cli.rounds import Answer, Length, Rounds, rounds_options
 from rml.cli.shape import reconciliation_shape
-from rml.config import use
 from rml.effect.reconcile import Questions, Reconciliation, is_defined
 from rml.effect.reconciler import GRACE_SECONDS, TIMEOUT_SECONDS
 from rml.effect.state import EffectState
 from rml.ledger.ledger import Ledger
-from rml.tag import shown
 
 
 @click.command(
@@ -33,9 +23,7 @@ from rml.tag import shown
         "rml reconcile --module shop.handlers --operation payment.charge --json",
     )
 )
-@modules_option("the handlers and their reconcilers")
-@click.option("--operation", metavar="OP", help="Only effects of this operation.")
-@rounds_options
+@rounds_options("the handlers and their reconcilers", "Only effects of this operation.")
 @click.option(
     "--grace",
     metavar="T",
@@ -52,43 +40,29 @@ from rml.tag import shown
 )
 @ledger_option
 @json_option
-def reconcile(
-    *,
-    modules: tuple[str, ...],
-    operation: str | None,
-    once: bool,
-    every: float | None,
-    grace: float,
-    timeout: float,
-    as_json: bool,
-) -> int:
+def reconcile(*, rounds: Rounds, grace: float, timeout: float, as_json: bool) -> int:
     """Ask the other side about what is in doubt, and record what it says.
 
     The function that asks is the one given as reconcile= to @rml.idempotent; --module imports it,
     from the current folder or from what is installed. For sagas there is `rml resume`.
     Exit status 1: something is still in doubt. With --every: 0 when it is ended by Ctrl-C.
     """
-    questions = Questions.of(operation, grace, timeout)
-    pause = pause_between(once=once, every=every)
-    import_modules(modules)
-    with opened_ledger() as ledger, use(ledger=ledger):
-        if operation is not None:
-            _check_known(ledger, operation)
+    questions = Questions.of(rounds.operation, grace, timeout)
 
-        def ask() -> Iterator[Answer]:
-            return map(_answer, questions.ask(ledger))
+    def ask(ledger: Ledger) -> Iterator[Answer]:
+        return map(_answer, questions.ask(ledger))
 
-        return answer(ask, pause, nothing="nothing is in doubt", as_json=as_json)
-
-
-def _check_known(ledger: Ledger, operation: str) -> None:
-    """Refuse an operation that nobody knows: that none of it is in doubt says nothing."""
-    if is_defined(operation) or ledger.entries(operation=operation, limit=1):
-        return
-    raise click.ClickException(
-        f"no effect of operation {shown(operation)} is in this ledger, and no module given by "
-        "--module defines it"
+    return rounds.answer(
+        ask,
+        what="effect of operation",
+        is_known=_is_known,
+        nothing="nothing is in doubt",
+        as_json=as_json,
     )
+
+
+def _is_known(ledger: Ledger, operation: str) -> bool:
+    return is_defined(operation) or bool(ledger.entries(operation=operation, limit=1))
 
 
 def _answer(one: Reconciliation) -> Answer:

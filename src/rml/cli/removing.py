@@ -6,8 +6,9 @@ import sys
 
 import click
 
-from rml.cli.output import clean, is_terminal, wrapped
+from rml.cli.output import is_terminal, wrapped
 from rml.ledger.erasures.erasure import Removal
+from rml.legible import legible
 
 
 def confirm(what: str, word: str, otherwise: str) -> None:
@@ -20,7 +21,7 @@ def confirm(what: str, word: str, otherwise: str) -> None:
     """
     if not is_terminal(sys.stdin):
         raise click.UsageError("nobody is there to be asked; say --yes")
-    question = f"{clean(what)}\nIt cannot be undone. Type {word!r} to go on: "
+    question = f"{legible(what)}\nIt cannot be undone. Type {word!r} to go on: "
     click.echo(question, nl=False, err=True)
     if sys.stdin.readline().strip() != word:
         raise click.ClickException(otherwise)

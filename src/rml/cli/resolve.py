@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from rml.cli.ending import FINE
-from rml.cli.output import clean, examples, json_option, paint, say, say_json, wrapped
+from rml.cli.output import examples, json_option, paint, say, say_json, wrapped
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import effect_shape
 from rml.codec import parse_json
 from rml.error import InvalidInputError
 from rml.ledger.ledger import Ledger
+from rml.legible import legible
 
 
 @click.command(
@@ -97,7 +98,7 @@ def resolve(
         say_json(effect_shape(effect))
         return FINE
     then = _then(happened=happened, no_result=no_result)
-    said = f"{clean(effect.operation)} {clean(effect.key)}: decided by {clean(by)}; {then}"
+    said = f"{legible(effect.operation)} {legible(effect.key)}: decided by {legible(by)}; {then}"
     say([f"{effect.id} is {paint(effect.state.value)}", *wrapped(said, "", "")])
     return FINE
 

@@ -7,21 +7,12 @@ from collections.abc import Iterator
 import click
 
 from rml.cli.output import examples, json_option
-from rml.cli.place import ledger_option, opened_ledger
-from rml.cli.rounds import (
-    Answer,
-    answer,
-    import_modules,
-    modules_option,
-    pause_between,
-    rounds_options,
-)
+from rml.cli.place import ledger_option
+from rml.cli.rounds import Answer, Rounds, rounds_options
 from rml.cli.shape import saga_shape
-from rml.config import use
 from rml.effect.saga import is_saga, resume_sagas
 from rml.effect.saga_state import Saga, SagaState
 from rml.ledger.ledger import Ledger
-from rml.tag import shown
 
 
 @click.command(
@@ -31,19 +22,10 @@ from rml.tag import shown
         "rml resume --module shop.handlers --operation order.place --json",
     )
 )
-@modules_option("the sagas, their handlers and compensators")
-@click.option("--operation", metavar="OP", help="Only sagas of this name.")
-@rounds_options
+@rounds_options("the sagas, their handlers and compensators", "Only sagas of this name.")
 @ledger_option
 @json_option
-def resume(
-    *,
-    modules: tuple[str, ...],
-    operation: str | None,
-    once: bool,
-    every: float | None,
-    as_json: bool,
-) -> int:
+def resume(*, rounds: Rounds, as_json: bool) -> int:
     """Go on with every saga that has not ended and that nobody is carrying out.
 
     Forwards, by running its function again, or back, by undoing its steps; what is done is not done
@@ -51,24 +33,22 @@ def resume(
     keeps a saga from going on is said; where it is a doubt, run `rml reconcile` before.
     Exit status 1: a saga has not ended. With --every: 0 when it is ended by Ctrl-C.
     """
-    pause = pause_between(once=once, every=every)
-    import_modules(modules)
-    with opened_ledger() as ledger, use(ledger=ledger):
-        if operation is not None:
-            _check_known(ledger, operation)
 
-        def ask() -> Iterator[Answer]:
-            return map(_answer, resume_sagas(ledger=ledger, operation=operation))
+    def ask(ledger: Ledger) -> Iterator[Answer]:
+        return map(_answer, resume_sagas(ledger=ledger, operation=rounds.operation))
 
-        return answer(ask, pause, nothing="there is no saga to go on with", as_json=as_json)
+    return rounds.answer(
+        ask,
+        what="saga",
+        is_known=_is_known,
+        nothing="there is no saga to go on with",
+        as_json=as_json,
+    )
 
 
-def _check_known(ledger: Ledger, operation: str) -> None:
-    """Refuse a name that nobody knows: that none of it has to go on says nothing."""
-    if is_saga(operation) or ledger.entries(kind="saga.started", operation=operation, limit=1):
-        return
-    raise click.ClickException(
-        f"no saga {shown(operation)} is in this ledger, and no module given by --module defines it"
+def _is_known(ledger: Ledger, operation: str) -> bool:
+    return is_saga(operation) or bool(
+        ledger.entries(kind="saga.started", operation=operation, limit=1)
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,9 +18,13 @@ import click
 
 from rml.cause import text_of
 from rml.cli.ending import FINE, NO
-from rml.cli.output import clean, say, say_json, say_json_on, say_on, wrapped
+from rml.cli.output import say, say_json, say_json_on, say_on, wrapped
+from rml.cli.place import opened_ledger
+from rml.config import use
 from rml.effect.reconciler import as_interval
 from rml.error import RmlError
+from rml.ledger.ledger import Ledger
+from rml.legible import legible
 from rml.tag import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +50,16 @@ class Length(click.ParamType[float]):
         return float(read[1]) * _SECONDS[read[2]]
 
 
+_EVERY: Final = click.option(
+    "--every",
+    metavar="T",
+    type=Length(),
+    help="Do it again and again, T after the last time, until Ctrl-C: 30s, 5m. "
+    "What stays as it was is not said again, but with --json.",
+)
+_ONCE: Final = click.option("--once", is_flag=True, help="Do it once and end, as without --every.")
+
+
 @attrs.frozen
 class Answer:
     """What came of one effect or saga in a round.
@@ -61,31 +77,93 @@ class Answer:
     is_open: bool
 
 
-def modules_option(about: str) -> Callable[[F], F]:
-    """Return what adds ``--module``: where the application's definitions are."""
-    return click.option(
+@attrs.frozen
+class Rounds:
+    """What a command line says about its rounds.
+
+    Attributes:
+        modules: the modules that hold the application's definitions.
+        operation: what is asked about alone, if anything is.
+        pause: seconds from one round to the next; ``None`` for one round alone.
+    """
+
+    modules: tuple[str, ...]
+    operation: str | None
+    pause: float | None
+
+    def answer(
+        self,
+        ask: Callable[[Ledger], Iterable[Answer]],
+        *,
+        what: str,
+        is_known: Callable[[Ledger, str], bool],
+        nothing: str,
+        as_json: bool,
+    ) -> int:
+        """Ask in one round, or in rounds until Ctrl-C, say what came of it, and return the status.
+
+        Args:
+            ask: asks about one after the other.
+            what: what ``--operation`` names.
+            is_known: says whether a program or the ledger knows it; that nothing came of what
+                nobody knows would say nothing.
+            nothing: what a person is told where there is nothing to ask about.
+            as_json: whether a script is told.
+
+        Raises:
+            click.ClickException: a module cannot be imported, or nobody knows the operation.
+        """
+        _import_modules(self.modules)
+        with opened_ledger() as ledger, use(ledger=ledger):
+            if self.operation is not None and not is_known(ledger, self.operation):
+                raise click.ClickException(
+                    f"no {what} {shown(self.operation)} is in this ledger, and no module given by "
+                    "--module defines it"
+                )
+            if self.pause is None:
+                return _answer_once(ask(ledger), nothing, as_json=as_json)
+            with suppress(KeyboardInterrupt):
+                _go_on(partial(ask, ledger), self.pause, as_json=as_json)
+            return FINE
+
+
+def rounds_options(modules: str, operation: str) -> Callable[[F], F]:
+    """Return what adds ``--module``, ``--operation``, ``--once`` and ``--every``, as ``rounds``.
+
+    Args:
+        modules: what the modules define.
+        operation: what one operation alone means.
+    """
+    one = click.option("--operation", metavar="OP", help=operation)
+    several = click.option(
         "--module",
         "modules",
         metavar="NAME",
         multiple=True,
-        help=f"The module that defines {about}; more than once for several.",
+        help=f"The module that defines {modules}; more than once for several.",
     )
 
+    def add(command: F) -> F:
+        @functools.wraps(command)
+        def with_rounds(
+            *,
+            modules: tuple[str, ...],
+            operation: str | None,
+            once: bool,
+            every: float | None,
+            **options: Any,
+        ) -> Any:
+            rounds = Rounds(modules, operation, _pause(once=once, every=every))
+            return command(rounds=rounds, **options)
 
-def rounds_options(command: F) -> F:
-    """Add ``--once`` and ``--every``."""
-    every = click.option(
-        "--every",
-        metavar="T",
-        type=Length(),
-        help="Do it again and again, T after the last time, until Ctrl-C: 30s, 5m. "
-        "What stays as it was is not said again, but with --json.",
-    )
-    once = click.option("--once", is_flag=True, help="Do it once and end, as without --every.")
-    return once(every(command))
+        for option in (_EVERY, _ONCE, one, several):
+            with_rounds = option(with_rounds)
+        return with_rounds  # type: ignore[return-value] # it takes other options
+
+    return add
 
 
-def pause_between(*, once: bool, every: float | None) -> float | None:
+def _pause(*, once: bool, every: float | None) -> float | None:
     """Return the seconds from one round to the next; ``None`` for one round alone.
 
     Raises:
@@ -97,22 +175,8 @@ def pause_between(*, once: bool, every: float | None) -> float | None:
     return None if every is None else as_interval(every)
 
 
-def answer(
-    ask: Callable[[], Iterable[Answer]], pause: float | None, *, nothing: str, as_json: bool
-) -> int:
-    """Ask in one round, or in rounds until Ctrl-C, say what came of it, and return the status.
-
-    Args:
-        ask: asks about one after the other.
-        pause: seconds from one round to the next, if there is to be more than one.
-        nothing: what a person is told where there is nothing to ask about.
-        as_json: whether a script is told.
-    """
-    if pause is not None:
-        with suppress(KeyboardInterrupt):
-            _go_on(ask, pause, as_json=as_json)
-        return FINE
-    found = list(ask())
+def _answer_once(answers: Iterable[Answer], nothing: str, *, as_json: bool) -> int:
+    found = list(answers)
     if as_json:
         say_json([one.shape for one in found])
     else:
@@ -138,16 +202,16 @@ def _go_on(ask: Callable[[], Iterable[Answer]], pause: float, *, as_json: bool) 
                     say_on("\n".join(_lines(one)))
                 said.add(one.version)
         except RmlError as error:
-            click.echo(clean(f"{path}: {error.message}"), err=True)
+            click.echo(legible(f"{path}: {error.message}"), err=True)
             said |= before
         rest.wait(min(pause, threading.TIMEOUT_MAX))
 
 
 def _lines(one: Answer) -> list[str]:
-    return wrapped(clean(one.line), "", "  ")
+    return wrapped(legible(one.line), "", "  ")
 
 
-def import_modules(names: Iterable[str]) -> None:
+def _import_modules(names: Iterable[str]) -> None:
     """Import modules; like `python -m`, the command looks in the current folder first.
 
     Raises:

@@ -24,9 +24,8 @@ from rml.cli.output import (
 )
 from rml.cli.place import ledger_option, opened_ledger
 from rml.cli.shape import entry_shape
-from rml.effect.state import RESERVED_PREFIX
 from rml.incident.private import is_private
-from rml.ledger.entry import Entry, check_kind
+from rml.ledger.entry import RESERVED_PREFIX, Entry, check_kind
 from rml.ledger.ledger import Ledger
 from rml.ledger.queries.cursor import FileCursor
 from rml.ledger.queries.follow import POLL_SECONDS

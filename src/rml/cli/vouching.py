@@ -11,13 +11,13 @@ import click
 
 from rml.cli.ending import NO
 from rml.cli.key import KEY_BYTES_MAX
-from rml.cli.output import clean
 from rml.error import InvalidInputError
 from rml.files import read_file
 from rml.ledger.anchors.anchor import Anchor
 from rml.ledger.anchors.file_anchor import FileAnchor
 from rml.ledger.anchors.witness import WitnessAnchor
 from rml.ledger.proofs.note import NOTE_BYTES_MAX
+from rml.legible import legible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,7 +65,7 @@ def _witness(text: str) -> WitnessAnchor:
     url, equals, key = text.partition("=")
     if not equals or not key.strip():
         raise InvalidInputError(
-            f"--witness {clean(text)!r} is not URL=VKEY; give the witness's verifier key as well"
+            f"--witness {legible(text)!r} is not URL=VKEY; give the witness's verifier key as well"
         )
     return WitnessAnchor(url, verifier_key(key))
 
@@ -115,5 +115,5 @@ def _text(path: Path, bytes_max: int, what: str) -> str:
 
 def refuse(message: str) -> int:
     """Say why the answer is no, and return its status."""
-    click.echo(f"rml: {clean(message)}", err=True)
+    click.echo(f"rml: {legible(message)}", err=True)
     return NO

@@ -25,6 +25,9 @@ _OPTIONS: Final = {
 _PHRASES: Final = {
     "decide with ledger.resolve": "decide with rml resolve",
     "reconcile it": "reconcile it with rml reconcile",
+    "ledger.correct(...)": "rml correct",
+    "rml.Levers().release(...) or rml lever release": "rml lever release",
+    "rml.Levers().release(...)": "rml lever release",
     "case.count_impact(...)": "case.impact(...)",
     "in decided_by, or say in absent": "with --legal, --business, --sre, or say with --absent",
     "in attended, or say in absent": "with --legal, --business, --sre, or say with --absent",

@@ -132,9 +132,9 @@ async def _called(
         value = await handler(*args, **kwargs)
         refuse_unawaited(call.operation, value)
     except BaseException as error:
-        outcome = call.error_outcome(error, sent=attempt.may_have_sent(error))
+        outcome = call.error_outcome(attempt, error)
         record = functools.partial(call.end, attempt, outcome)
-        if isinstance(error, GeneratorExit):  # given up: nothing can be awaited, perhaps no loop
+        if issubclass(type(error), GeneratorExit):  # given up: nothing can be awaited any more
             threads.apart(call.tell, record_failure(error, attempt, record))
         else:
             work = threads.begin(record_failure, error, attempt, record)

@@ -15,7 +15,17 @@ import attrs
 
 from rml.codec import DecodingError, EncodingError
 from rml.config import current_ledger
-from rml.effect.decide import DONE, NEVER_CALLED, Decision, Refuse, Replay, Run, decide, ending_of
+from rml.effect.decide import (
+    DONE,
+    IN_DOUBT,
+    NEVER_CALLED,
+    Decision,
+    Refuse,
+    Replay,
+    Run,
+    decide,
+    ending_of,
+)
 from rml.effect.doubt import record_doubt
 from rml.effect.errors import (
     DefinitionError,
@@ -258,8 +268,7 @@ class Call:
     def replay(self, decision: Replay) -> Any:
         """Return the recorded value, made anew for every caller."""
         try:
-            returns = self.operation.returns
-            value = returns.adapt(from_typed(decision.value, returns.classes))
+            value = self.operation.returns.again(decision.value, decided=decision.decided)
         except DecodingError as error:  # its class has changed since, or is not named any more
             raise unreadable(self.asked, error) from error
         note_replay(self.asked.effect)
@@ -273,7 +282,7 @@ class Call:
             typed = to_typed(value, "the result")
             if not is_flat(typed):
                 self._check_comes_back(typed)
-        except (EncodingError, DecodingError, LimitError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a value does when it is looked at: it is done
             return Outcome(DONE, why_no_value=_no_value(error))
         return Outcome(DONE, typed)
 
@@ -282,15 +291,21 @@ class Call:
         if to_typed(from_typed(typed, self.operation.returns.classes), "the result") != typed:
             raise EncodingError("the result would not come back as it was")
 
-    def error_outcome(self, error: BaseException, *, sent: bool = False) -> Outcome:
-        """Return the outcome of a handler that raised, having said or not that a request left."""
+    def error_outcome(self, attempt: Attempt, error: BaseException) -> Outcome:
+        """Return the outcome of a handler that raised."""
         idempotent = self.operation.provider_idempotent
-        return Outcome(ending_of(error, provider_idempotent=idempotent, sent=sent), error=error)
+        try:
+            sent = attempt.may_have_sent(error)
+            ending = ending_of(error, provider_idempotent=idempotent, sent=sent)
+        except Exception:  # noqa: BLE001 - what raises when it is looked at proves nothing
+            return Outcome(IN_DOUBT)
+        return Outcome(ending, error=error)
 
 
-def _no_value(error: RmlError) -> str:
+def _no_value(error: Exception) -> str:
     """Say why there is no value, for a fact in clear: the place in it may be personal data."""
-    return f"its result could not be recorded: {error.code} ({type(error).__name__})"
+    code = error.code if isinstance(error, RmlError) else EncodingError.code
+    return f"its result could not be recorded: {code} ({type(error).__name__})"
 
 
 def start(operation: Operation, given: Ledger | None, arguments: Arguments) -> Call:
@@ -329,7 +344,7 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
     """Refuse what a handler returned to be run later: its effect has not ended.
 
     Raises:
-        DefinitionError: it is a coroutine, a task or a generator.
+        DefinitionError: it is a coroutine, a task, a future or a generator.
     """
     if not is_unrun(value):
         return
@@ -337,7 +352,7 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
         value.close()
     raise DefinitionError(
         f"{operation.name!r} returned a {type(value).__name__}, which is still to be run; "
-        "make it async def, and await that inside"
+        "make it async def, and await that inside, or wait for its end"
     )
 
 

@@ -35,9 +35,10 @@ class Run:
 
 @attrs.frozen
 class Replay:
-    """Give the recorded value again."""
+    """Give the recorded value again; one that was ``decided`` is made into the annotated type."""
 
     value: Any
+    decided: bool = False
 
 
 @attrs.frozen
@@ -91,7 +92,7 @@ def decide(
             return Doubt(effect) if is_forgotten(effect, now, retention) else run
         case EffectState.DONE:
             return (
-                Replay(effect.result)
+                Replay(effect.result, effect.decided)
                 if effect.replay
                 else Refuse(_unavailable(effect), effect.incident)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +14,11 @@ from rml.effect.errors import DefinitionError
 from rml.effect.operation import RETENTION_SECONDS, Operation
 from rml.effect.request import selector
 from rml.effect.returns import Returns
-from rml.effect.state import RESERVED_PREFIX
 from rml.effect.values import classes_in
 from rml.error import InvalidInputError, RmlError
 from rml.ledger.argument import SECONDS_MAX
 from rml.ledger.content import as_world
-from rml.ledger.entry import check_kind
+from rml.ledger.entry import RESERVED_PREFIX, check_kind
 from rml.tag import shown
 
 # A lease shorter than a commit would doubt every call.
@@ -196,10 +196,22 @@ def _listed(name: str, what: str, value: object) -> Sequence[str]:
     return items
 
 
+def _return_annotation(handler: Callable[..., Any]) -> Any:
+    """Return what a handler says that it returns, whatever its parameters' annotations name."""
+
+    @functools.wraps(handler, assigned=("__type_params__",), updated=())
+    def alone() -> None: ...
+
+    alone.__annotations__ = {
+        what: hint for what, hint in handler.__annotations__.items() if what == "return"
+    }
+    return typing.get_type_hints(alone, include_extras=True).get("return", Any)
+
+
 def _returns(name: str, handler: Callable[..., Any]) -> Returns:
     """Return what results may be, as the return annotation says."""
     try:
-        annotation = typing.get_type_hints(handler, include_extras=True).get("return", Any)
+        annotation = _return_annotation(handler)
     except (NameError, TypeError, AttributeError):
         return Returns.of(
             Any, {}

@@ -1,4 +1,4 @@
-"""Where an effect stands inside a commit, and how a lost worker leaves it in doubt."""
+"""Where an effect stands inside a commit, and how it is recorded there that nobody can tell."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def look(draft: Draft, effect_id: str) -> Effect | None:
 
 
 @attrs.frozen
-class _Why:
-    """Why an effect is in doubt: for the incident's title, and for the record."""
+class Why:
+    """Why an effect is in doubt: for the incident's title, for the record, and who noticed it."""
 
     title: str
     recorded: str
     source: str
 
 
-_LOST: Final = _Why("its worker was lost", "the lease ran out without an outcome", "lease")
-_FORGOTTEN: Final = _Why(
+_LOST: Final = Why("its worker was lost", "the lease ran out without an outcome", "lease")
+_FORGOTTEN: Final = Why(
     "it was not retried in time",
     "the other side may have forgotten its idempotency key",
     "retention",
@@ -56,6 +56,14 @@ def record_doubt(
         why = _FORGOTTEN
     else:
         return effect, None
+    escalation = put_in_doubt(draft, effect, why)
+    again = look(draft, effect_id)
+    assert again is not None
+    return again, escalation
+
+
+def put_in_doubt(draft: Draft, effect: Effect, why: Why) -> Escalation:
+    """Record that an effect is in doubt, open or join its incident, and fence its worker off."""
     signal = Signal(
         title=f"{effect.operation} may have happened: {why.title}",
         code=CODE_IN_DOUBT,
@@ -77,6 +85,4 @@ def record_doubt(
         incident=escalation.incident,
     )
     draft.grant(effect.id, effect.attempt, NOBODY, 0)
-    again = look(draft, effect_id)
-    assert again is not None
-    return again, escalation
+    return escalation

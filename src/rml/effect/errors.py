@@ -76,18 +76,6 @@ class DefinitionError(InvalidInputError, TypeError):
     code = "OPERATION_DEFINITION"
 
 
-class CorrectionTargetError(ClosedError):
-    """The effect that is to be corrected never happened, or is still in doubt; nothing was done."""
-
-    code = "CORRECTION_TARGET"
-
-
-class OverCorrectionError(ClosedError):
-    """The correction would take back more than is left of its original; nothing was done."""
-
-    code = "OVER_CORRECTION"
-
-
 class CompensationFailedError(HistoryError):
     """What was done could not be undone; somebody has to put it right by hand."""
 

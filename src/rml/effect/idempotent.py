@@ -114,6 +114,8 @@ def idempotent(
         raise DefinitionError("lever must be True or False")
 
     def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        if isinstance(handler, staticmethod):  # it would hide a coroutine or a generator
+            handler = handler.__func__
         handler, guards = without_guards(handler)
         defined = define(operation, handler, picks=picks, names=names, options=options)
         if lever:
@@ -192,7 +194,7 @@ def _called(
         value = handler(*args, **kwargs)
         refuse_unawaited(call.operation, value)
     except BaseException as error:
-        outcome = call.error_outcome(error, sent=attempt.may_have_sent(error))
+        outcome = call.error_outcome(attempt, error)
         record_failure(error, attempt, functools.partial(call.finish, attempt, outcome))
         raise
     finally:

@@ -17,6 +17,7 @@ from uuid import UUID
 import attrs
 
 from rml.codec import DecodingError
+from rml.effect.values import at_run_time, from_typed
 
 _CONTAINERS: Final = frozenset({list, dict, tuple})
 
@@ -39,6 +40,15 @@ class Returns:
     def of(cls, annotation: Any, classes: Mapping[str, type]) -> Returns:
         """Return the annotation's meaning."""
         return cls(annotation, classes, kinds_of(annotation))
+
+    def again(self, typed: Any, *, decided: bool) -> Any:
+        """Return a recorded value: as the handler returned it, or, if it was decided, adapted.
+
+        Raises:
+            DecodingError: it cannot be made, or does not fit.
+        """
+        value = from_typed(typed, self.classes)
+        return self.adapt(value) if decided else value
 
     def adapt(self, value: Any) -> Any:
         """Return a value of the annotated type: the value itself, or what its plain data say.
@@ -67,6 +77,7 @@ class Returns:
 
 def kinds_of(annotation: Any) -> tuple[type, ...] | None:
     """Return the run-time types of an annotation's values, ``None`` when any value may be one."""
+    annotation = at_run_time(annotation)
     if annotation is None:
         return (type(None),)
     if typing.is_typeddict(annotation):

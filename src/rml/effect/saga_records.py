@@ -9,11 +9,11 @@ once the saga has turned back.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rml.clock import parse_utc
 from rml.effect.decide import summary_of
-from rml.effect.doubt import CODE_IN_DOUBT, NOBODY, look, record_doubt
+from rml.effect.doubt import Why, look, put_in_doubt, record_doubt
 from rml.effect.errors import (
     CompensationFailedError,
     EffectFailedError,
@@ -34,13 +34,17 @@ from rml.effect.saga_state import (
     fold_saga,
     unfinished,
 )
-from rml.effect.state import ERROR, FAILURE, NO_RESULT, REQUEST, RESULT, Effect, EffectState
+from rml.effect.state import ERROR, FAILURE, NO_RESULT, REQUEST, RESULT, EffectState
 from rml.error import InvalidInputError, RmlError
 from rml.incident.signals.hook import Escalation
 from rml.incident.signals.marks import incident_of
 from rml.incident.signals.opening import Signal, open_or_join
 from rml.ledger.draft import Draft
 from rml.world import Action, World
+
+_TURNED_BACK: Final = Why(
+    "its saga turned back", "its saga turned back before a retry could tell", "saga"
+)
 
 
 def _known(draft: Draft, saga_id: str) -> Saga:
@@ -150,31 +154,7 @@ def record_unknown(draft: Draft, effect_id: str) -> Escalation | None:
     assert effect is not None
     if effect.state is not EffectState.RETRYING:
         return record_doubt(draft, effect_id)[1]
-    escalation = open_or_join(draft, _given_up(effect))
-    draft.record(
-        "effect.in_doubt",
-        world=World.RML3,
-        facts={"why": "its saga turned back before a retry could tell"},
-        operation=effect.operation,
-        scope=effect.scope,
-        key=effect.key,
-        effect=effect.id,
-        attempt=effect.attempt,
-        incident=escalation.incident,
-    )
-    draft.grant(effect.id, effect.attempt, NOBODY, 0)
-    return escalation
-
-
-def _given_up(effect: Effect) -> Signal:
-    return Signal(
-        title=f"{effect.operation} may have happened: its saga turned back",
-        code=CODE_IN_DOUBT,
-        gray=True,
-        source={"type": "rml", "source": "saga"},
-        operation=effect.operation,
-        effect=effect.id,
-    )
+    return put_in_doubt(draft, effect, _TURNED_BACK)
 
 
 def conclude(draft: Draft, saga_id: str, elapsed_ms: int | None) -> Saga:

@@ -36,7 +36,6 @@ from rml.effect.saga_records import (
 )
 from rml.effect.saga_state import Saga, SagaStep, fold_saga
 from rml.effect.state import Effect
-from rml.effect.values import from_typed
 from rml.error import RmlError
 from rml.incident.signals.escalation import signal_of
 from rml.incident.signals.hook import Escalation
@@ -293,7 +292,7 @@ class Run:
         if not effect.replay or operation is None:
             return attrs.evolve(effect, result=None)
         try:
-            value = operation.returns.adapt(from_typed(effect.result, operation.returns.classes))
+            value = operation.returns.again(effect.result, decided=effect.decided)
         except DecodingError as error:
             return attrs.evolve(effect, result=None, replay=False, why_not=error.message)
         return attrs.evolve(effect, result=value)

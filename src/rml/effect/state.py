@@ -18,14 +18,12 @@ import attrs
 
 from rml.clock import parse_utc
 from rml.codec import canonical_json
-from rml.ledger.entry import Entry
+from rml.ledger.entry import RESERVED_PREFIX, Entry
 from rml.ledger.queries.frames import row_of
 from rml.ledger.store import Lease, Step
 from rml.world import World
 
-# What the library itself writes into an effect's facts and erasable fields begins like this; users'
-# names never do.
-RESERVED_PREFIX: Final = "rml."
+# What the library itself writes into an effect's facts and erasable fields.
 GENERATION: Final = "rml.generation"
 ERROR: Final = "rml.error"
 CORRECTS: Final = "rml.corrects"
@@ -56,8 +54,9 @@ class Effect:
     ``replay`` says whether the outcome's value can be given again, and ``why_not`` what stands
     against it; ``version`` counts what was recorded of it, its incidents aside, so that a decision
     can name what it was taken about; ``doubted`` says whether a doubt has been recorded, rather
-    than found by a lease that has run out; ``retrying_since`` is when the latest attempt began, or
-    the first of several under one provider key that may have happened.
+    than found by a lease that has run out; ``decided`` says whether the outcome is a decision's,
+    rather than its handler's own; ``retrying_since`` is when the latest attempt began, or the first
+    of several under one provider key that may have happened.
     """
 
     id: str
@@ -78,6 +77,7 @@ class Effect:
     version: int = 1
     retrying_since: datetime | None = attrs.field(default=None, repr=False)
     doubted: bool = attrs.field(default=False, repr=False)
+    decided: bool = attrs.field(default=False, repr=False)
     request: str | None = attrs.field(default=None, repr=False)
     result: Any = attrs.field(default=None, repr=False)
     replay: bool = attrs.field(default=False, repr=False)
@@ -265,6 +265,7 @@ def _step(entry: Entry, effect: Effect | None) -> Effect | None:
         "incident": entry.incident or effect.incident,
     }
     known["doubted"] = entry.kind == "effect.in_doubt"
+    known["decided"] = entry.kind == "effect.resolved"
     state = _STATES.get(entry.kind)
     if entry.kind == "effect.resolved":
         state = EffectState.DONE if entry.facts.get(HAPPENED) else EffectState.NOT_DONE

@@ -34,6 +34,8 @@ _VALUE: Final = "v"
 # Typed JSON stands a few levels deep in what it is recorded with, and must not reach the codec's
 # own limit there.
 _LEVELS_MAX: Final = DEPTH_MAX - 4
+# What has a value besides its fields.
+_WITH_CONTENT: Final = (str, bytes, int, float, list, dict, set, frozenset)
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -117,11 +119,14 @@ def _typed_composite(value: object, path: str, inner: Callable[..., Any]) -> Any
     kind = type(value)
     if kind is tuple:
         return _tag("tuple", [inner(item, f"[{i}]", 2) for i, item in enumerate(value)])  # type: ignore[arg-type, var-annotated]
-    if isinstance(value, Enum):
-        return {_MARK: "enum", "type": kind.__name__, _VALUE: inner(value.value, ".value")}
+    if issubclass(kind, Enum):
+        member = inner(_field(value, "value", path), ".value")
+        return {_MARK: "enum", "type": kind.__name__, _VALUE: member}
     names = field_names(kind)
     if names is not None:
         fields = {name: inner(_field(value, name, path), f".{name}", 2) for name in names}
+        for name, item in _extras(value).items():
+            fields[_text(name, f"{path}.<key>")] = inner(item, f".{name}", 2)
         return {_MARK: "object", "type": kind.__name__, _VALUE: fields}
     if kind is float:
         raise EncodingError(
@@ -144,12 +149,21 @@ def _field(value: object, name: str, path: str) -> Any:
         raise EncodingError(message) from error
 
 
+def _extras(value: object) -> Mapping[str, Any]:
+    """Return what a pydantic model with ``extra="allow"`` holds besides its fields."""
+    if not hasattr(type(value), "model_validate"):
+        return {}
+    return getattr(value, "__pydantic_extra__", None) or {}
+
+
 def _tag(word: str, value: Any) -> dict[str, Any]:
     return {_MARK: word, _VALUE: value}
 
 
 def field_names(kind: type) -> list[str] | None:
     """Return the field names of a class whose values are its fields; ``None`` for any other."""
+    if issubclass(kind, _WITH_CONTENT):
+        return None
     if attrs.has(kind):
         return [field.name for field in attrs.fields(kind)]
     if dataclasses.is_dataclass(kind):
@@ -301,7 +315,8 @@ def from_typed(data: Any, classes: Mapping[str, type] = types.MappingProxyType({
 def build(kind: type, fields: dict[str, Any]) -> Any:
     """Return an instance of a class of :func:`field_names` with exactly these field values."""
     unknown = fields.keys() - set(field_names(kind) or ())
-    if unknown:
+    takes_more = getattr(kind, "model_config", {}).get("extra") == "allow"
+    if unknown and not takes_more:
         message = f"{kind.__name__} has no field {shown(min(unknown))} any more"
         raise TypeError(message)
     if hasattr(kind, "model_validate"):
@@ -335,7 +350,15 @@ def classes_in(annotation: object) -> dict[str, type]:
     return found
 
 
+def at_run_time(annotation: Any) -> Any:
+    """Return an annotation itself, or what the values of a ``NewType`` are when a program runs."""
+    while isinstance(annotation, typing.NewType):
+        annotation = annotation.__supertype__
+    return annotation
+
+
 def _collect(annotation: object, found: dict[str, type]) -> None:
+    annotation = at_run_time(annotation)
     if (
         annotation is Any
         or annotation is None

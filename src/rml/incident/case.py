@@ -291,6 +291,7 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
 
         Raises:
             UnknownIdError: a correction is not in this ledger.
+            InvalidInputError: a correction is harm of the case, and corrects nothing.
             StepRefusedError: it becomes history, and legal, business and sre have not decided so.
         """
         words = {"template_id": template_id, "channel": channel}
@@ -300,7 +301,9 @@ class Case(CaseAnswers, CaseFinishing, CaseCommand, CaseEvidence):
         is_said = reached is World.RML3 and (template_id, channel) != (None, None)
 
         def bars(look: Look) -> Iterator[Barrier]:
-            rule.check_known(look.draft, facts.get("corrections", ()))
+            made = facts.get("corrections", ())
+            rule.check_known(look.draft, made)
+            step_rule.check_made_good(look, made)
             yield from step_rule.check_action(look, reached)
             yield from step_rule.before_correction(look, facts)
             yield from rule.since_detection(look, at)

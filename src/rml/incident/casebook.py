@@ -36,7 +36,7 @@ CASES_SHOWN_MAX: Final = 10
 
 
 class Casebook:
-    """Every case of a ledger.
+    """Every case of a ledger; ``rml.escalate`` and ``rml.suspect`` open one.
 
     ``book["INC-2026-0001"]`` is one, ``book.cases(open=True)`` are some, iterating gives all.
 

@@ -66,5 +66,6 @@ def _missing_lessons(lessons: LessonsLearned) -> list[str]:
 
 
 def is_blank(text: str) -> bool:
-    """Say whether a text is a blank of the template that was left as it stood."""
-    return text.strip().lower() in _PLACEHOLDERS
+    """Say whether a text is a blank of the template that was left as it stood, or shows nothing."""
+    shown = "".join(filter(str.isprintable, text))
+    return shown.strip().lower() in _PLACEHOLDERS

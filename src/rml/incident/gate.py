@@ -17,6 +17,7 @@ import attrs
 from rml.effect.state import Effect, EffectState
 from rml.incident.child import ChildCase
 from rml.incident.closing import missing_for_close
+from rml.incident.command.order import Order
 from rml.incident.command.postmortem import PostmortemDue
 from rml.incident.lesson import unanswered
 from rml.incident.making_good import Owed
@@ -83,11 +84,7 @@ def barriers(
     found = [Barrier("page-complete", line) for line in missing_for_close(read.file)]
     found += [_doubt(effect) for effect in effects if effect.state in _OPEN_ENDED]
     found += [_in_place(entry) for entry in read.mitigations]
-    found += [
-        Barrier("order-confirmed", f"order {order.entry} to {order.to} is open: {order.detail}")
-        for order in read.orders
-        if order.is_open
-    ]
+    found += [_unconfirmed_order(order) for order in read.orders if order.is_open]
     found += [
         Barrier("children-closed", f"{child.id} is part of it ({child.state}): close it first")
         for child in children
@@ -122,8 +119,15 @@ def _doubt(effect: Effect) -> Barrier:
     )
 
 
+def _unconfirmed_order(order: Order) -> Barrier:
+    way = "case.read_back(...)" if order.read_back is None else "case.confirm_order(...)"
+    text = f"order {order.entry} to {order.to} is open: {order.detail}; {way}"
+    return Barrier("order-confirmed", text)
+
+
 def _in_place(mitigation: Entry) -> Barrier:
-    way = "release its lever" if "pulled" in mitigation.facts else "lift it: case.lift(...)"
+    pulled = "pulled" in mitigation.facts
+    way = "release its lever: rml.Levers().release(...)" if pulled else "lift it: case.lift(...)"
     what = f"mitigation {mitigation.id} ({mitigation.facts['lever']}, by {mitigation.actor})"
     return Barrier("mitigation-lifted", f"{what} is still in place: {way}")
 

@@ -48,7 +48,7 @@ class Owed:
     def __str__(self) -> str:
         """Say what is missing, and what to do about it."""
         if self.amount is None or not self.given_back:
-            return f"{self.id} has no correction that names it: correct it"
+            return f"{self.id} has no correction that names it: correct it with ledger.correct(...)"
         unit = "" if self.currency is None else f" {self.currency}"
         rest = EXACT.subtract(self.amount, self.given_back)
         return (

@@ -7,6 +7,7 @@ is a ``SEV-3`` and a ``P1``, so the map between them is a default and no more.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -18,6 +19,8 @@ from rml.tag import shown
 
 _SEV: Final = re.compile(r"sev[-_ ]?([0-5])", re.ASCII | re.IGNORECASE)
 _PRIORITY: Final = re.compile(r"p[-_ ]?([0-3])", re.ASCII | re.IGNORECASE)
+# How like a severity a word is that is one misspelt: one of four characters may be another.
+_NEAR: Final = 0.75
 
 
 class Sev(StrEnum):
@@ -86,6 +89,28 @@ DEFAULT_PRIORITIES: Final[Mapping[Sev, Priority]] = MappingProxyType(
         Sev.SEV5: Priority.P3,
     }
 )
+
+
+def severity_said(word: str) -> Sev | str:
+    """Read what somebody says of a severity: one of the scale, or a word of another scheme.
+
+    >>> severity_said("sev1"), severity_said("major")
+    (<Sev.SEV1: 'SEV-1'>, 'major')
+
+    Raises:
+        InvalidInputError: it is none of the scale, and probably was meant to be.
+    """
+    plain = re.sub(r"[-_ ]", "", word).lower()
+    if plain.startswith("sev"):
+        return Sev(word)
+    spelled = {f"sev{sev.number}": sev for sev in Sev} | {str(sev.number): sev for sev in Sev}
+    near = difflib.get_close_matches(plain, spelled, n=1, cutoff=_NEAR)
+    meant = f"{str(spelled[near[0]])!r}" if near else None
+    if _PRIORITY.fullmatch(plain):
+        meant = "a priority"
+    if meant is not None:
+        raise InvalidInputError(f"severity {shown(word)} is not known; did you mean {meant}?")
+    return word
 
 
 def default_priority(sev: Sev, priorities: Mapping[Sev, Priority] | None = None) -> Priority:

@@ -18,8 +18,8 @@ from rml.clock import utc_text
 from rml.error import InvalidInputError
 from rml.incident.closing import TRIANGLE, is_blank
 from rml.incident.pages import casefile_form as form
-from rml.incident.pages.casefile import CaseStatus, Classification
-from rml.incident.severity import Priority
+from rml.incident.pages.casefile import CaseStatus
+from rml.incident.severity import Priority, severity_said
 from rml.ledger.content import check_aware
 from rml.ledger.entry import check_text
 from rml.tag import shown
@@ -145,8 +145,7 @@ def understood(
     """Return the facts of an assessment; what is not known is left out."""
     facts: dict[str, Any] = {"detail": said("detail", detail)}
     if found.severity is not None:
-        scale = Classification(severity=named("severity", found.severity)).severity
-        facts["severity"] = str(scale)
+        facts["severity"] = str(severity_said(named("severity", found.severity)))
     if found.priority is not None:
         facts["priority"] = str(Priority(named("priority", found.priority)))
     assets = [named(f"asset[{i}]", item) for i, item in enumerate(listed("asset", found.asset))]

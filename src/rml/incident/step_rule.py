@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from rml.effect.resolution import effect_in
 from rml.error import InvalidInputError
 from rml.incident import kinds, scope
 from rml.incident.gate import Barrier
 from rml.incident.lesson import LISTS, lessons_in
 from rml.incident.levers.containment_proof import contained
+from rml.incident.projection import is_effect_id
 from rml.incident.rule import Look, in_order
 from rml.incident.severity import Sev, default_priority
 from rml.incident.step import LEVERS, undecided_roles
@@ -160,6 +162,19 @@ def check_action(look: Look, world: World) -> Iterator[Barrier]:
             "case.decide(...) first"
         )
         yield Barrier("decided-first", text)
+
+
+def check_made_good(look: Look, ids: Iterable[str]) -> None:
+    """Check that an act names what makes good, and not the harm itself.
+
+    Raises:
+        InvalidInputError: an id is of harm, and corrects nothing.
+    """
+    harmed = set(look.read.harmed)
+    for one in filter(harmed.__contains__, ids):
+        told = effect_in(look.draft, one) if is_effect_id(one) else look.draft.entry(one)
+        if told is not None and told.corrects is None:
+            raise InvalidInputError(f"{one} is what was harmed; name what corrects it")
 
 
 def is_quorate(decision: Entry) -> bool:

@@ -34,6 +34,7 @@ class IdempotencyKeyMiddleware:
     def __init__(self, app: App, keys: IdempotencyKeys) -> None:
         self.app = app
         self._keys = keys
+        self._protected = keys.protected_async
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -49,7 +50,7 @@ class IdempotencyKeyMiddleware:
             body = await _body(receive, self._keys.request_bytes_max)
             if body is None:
                 return
-            kept = await self._keys.protected_async[operation](
+            kept = await self._protected[operation](
                 **caller,
                 path=scope["path"],
                 request=_fingerprint(scope, body),

@@ -29,6 +29,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -114,7 +115,7 @@ def by_status(status: int, headers: Mapping[str, str]) -> EffectState:  # noqa: 
     return EffectState.DONE if status < HTTPStatus.INTERNAL_SERVER_ERROR else EffectState.IN_DOUBT
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, slots=False)
 class IdempotencyKeys:
     """Which requests need a key, whose keys they are, and what the responses mean.
 
@@ -159,15 +160,6 @@ class IdempotencyKeys:
     wait: float | timedelta = 0
     lease: float | timedelta = LEASE_SECONDS
     ledger: Ledger | None = None
-    _routes: Sequence[tuple[str, re.Pattern[str], str]] = attrs.field(
-        init=False,
-        repr=False,
-        default=attrs.Factory(lambda keys: _routes_of(keys.operations), takes_self=True),
-    )
-    # The operations are defined here, for frameworks make their middleware late, some with the
-    # first request: who only reconciles would never see it.
-    protected: Mapping[str, Callable[..., Any]] = attrs.field(init=False, repr=False)
-    protected_async: Mapping[str, Callable[..., Any]] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.tenant is not None and not callable(self.tenant):
@@ -177,14 +169,23 @@ class IdempotencyKeys:
         for code, status in self.statuses.items():
             if not 400 <= status <= 599:  # noqa: PLR2004 - the classes of errors
                 raise DefinitionError(f"statuses[{code!r}] is {shown(status)}; give 400 to 599")
+        # Made here, and not by the first request: frameworks make their middleware late, and who
+        # only reconciles would never see operations that were defined there.
+        _ = self.protected
 
-    @protected.default
-    def _protected(self) -> Mapping[str, Callable[..., Any]]:
+    @cached_property
+    def protected(self) -> Mapping[str, Callable[..., Any]]:
+        """What carries a request out by a ``def``, protected, for each operation."""
         return self._protect(is_async=False)
 
-    @protected_async.default
-    def _protected_async(self) -> Mapping[str, Callable[..., Any]]:
+    @cached_property
+    def protected_async(self) -> Mapping[str, Callable[..., Any]]:
+        """What carries a request out by an ``async def``, likewise."""
         return self._protect(is_async=True)
+
+    @cached_property
+    def _routes(self) -> Sequence[tuple[str, re.Pattern[str], str]]:
+        return _routes_of(self.operations)
 
     def operation_of(self, method: str, path: str) -> str | None:
         """Return the operation of a request, ``None`` if it needs no key."""
@@ -194,8 +195,7 @@ class IdempotencyKeys:
                 return operation
         return None
 
-    def _protect(self, *, is_async: bool) -> dict[str, Callable[..., Any]]:
-        """Return what carries a request out, protected, for every operation."""
+    def _protect(self, *, is_async: bool) -> Mapping[str, Callable[..., Any]]:
         carry_out = _carrying_out(is_async=is_async)
         return {
             operation: idempotent(
@@ -211,7 +211,7 @@ class IdempotencyKeys:
                 lease=self.lease,
                 ledger=self.ledger,
             )(carry_out)
-            for operation in dict.fromkeys(self.operations.values())
+            for operation in dict.fromkeys(operation for _, _, operation in self._routes)
         }
 
     def caller(self, request: Any, header: Callable[[str], Sequence[str]]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class IdempotencyKeyMiddleware:
     def __init__(self, app: WSGIApplication, keys: IdempotencyKeys) -> None:
         self.app = app
         self._keys = keys
+        self._protected = keys.protected
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it on."""
@@ -51,7 +52,7 @@ class IdempotencyKeyMiddleware:
             body = _body(environ, self._keys.request_bytes_max)
             environ["wsgi.input"] = BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
-            kept = self._keys.protected[operation](
+            kept = self._protected[operation](
                 **caller,
                 path=path,
                 request=_fingerprint(environ, body),

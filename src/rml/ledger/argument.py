@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeVar
@@ -25,15 +26,16 @@ from rml.tag import shown
 from rml.world import member_of
 
 T = TypeVar("T")
-_GENERATORS = (GeneratorType, AsyncGeneratorType)
+_UNRUN = (GeneratorType, AsyncGeneratorType, Future)
 
 # Sleeping longer than this overflows the platform's clocks; it stands for "as long as it takes".
 SECONDS_MAX = 10**9
 
 
 def is_unrun(result: object) -> bool:
-    """Say whether something is still to be run: an awaitable, or a generator."""
-    return hasattr(type(result), "__await__") or isinstance(result, _GENERATORS)
+    """Say whether something is still to be run: an awaitable, a generator, or a thread's future."""
+    kind = type(result)  # a proxy may say anything of its class, or raise
+    return hasattr(kind, "__await__") or issubclass(kind, _UNRUN)
 
 
 def ended(result: T) -> T:

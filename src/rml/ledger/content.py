@@ -69,7 +69,8 @@ def check_aware(name: str, moment: object) -> datetime:
         InvalidInputError: it is not.
     """
     if not isinstance(moment, datetime):
-        message = f"{name} must be an aware datetime, not {type(moment).__name__}"
+        given = type(moment).__name__
+        message = f"{name} must be an aware datetime, not {given}; such as datetime.now(UTC)"
         raise InvalidInputError(message)
     try:
         utc_text(moment)

@@ -11,7 +11,6 @@ import attrs
 from rml.clock import parse_utc, utc_text
 from rml.codec import INTEGER_MAX
 from rml.context import Surroundings
-from rml.effect.errors import CorrectionTargetError
 from rml.effect.state import history_of
 from rml.error import InvalidInputError
 from rml.ledger.content import as_world, check_facts, check_moment, seal_personal
@@ -23,7 +22,7 @@ from rml.ledger.entry import (
     check_text,
     seal,
 )
-from rml.ledger.errors import UnknownIdError
+from rml.ledger.errors import CorrectionTargetError, UnknownIdError
 from rml.ledger.store import Lease, Query, Transaction
 from rml.tag import shown
 from rml.world import World

@@ -361,6 +361,8 @@ def settled(value: Any) -> Any:
     return value
 
 
+# What the library itself writes among facts and erasable fields begins so; users' names never do.
+RESERVED_PREFIX: Final = "rml."
 # What the library records itself; a program's own kinds begin with another word.
 RESERVED_KINDS: Final = frozenset(
     {"checkpoint", "effect", "error", "incident", "lever", "payload", "pending", "rml", "saga"}

@@ -76,6 +76,18 @@ class EnlistmentError(InvalidInputError):
     code = "ENLISTMENT"
 
 
+class CorrectionTargetError(ClosedError):
+    """The effect that is to be corrected never happened, or is still in doubt; nothing was done."""
+
+    code = "CORRECTION_TARGET"
+
+
+class OverCorrectionError(ClosedError):
+    """The correction would take back more than is left of its original; nothing was done."""
+
+    code = "OVER_CORRECTION"
+
+
 class PendingEndedError(ClosedError):
     """What was pending has been confirmed, voided or has expired; nothing was recorded."""
 

@@ -57,7 +57,7 @@ class Line(psycopg.Connection[Any]):
     def ask(
         self, place: Place, statement: Statement, values: Sequence[Value]
     ) -> list[tuple[bytes | None, ...]]:
-        """Execute a statement, by itself or in the transaction, and return its rows unread.
+        """Execute a statement that is a transaction by itself, and return its rows unread.
 
         Raises:
             psycopg.Error: what the server said; or that it is gone.
@@ -91,26 +91,42 @@ class Line(psycopg.Connection[Any]):
         send(*arguments)
         return _only(self.wait(generators.execute(self.pgconn)))
 
+    def tell(self, text: str) -> None:
+        """Execute a statement that has neither values nor rows, such as the end of a transaction.
+
+        Raises:
+            psycopg.Error: what the server said; or that it is gone.
+        """
+        self._answer(self.pgconn.send_query, text.encode())
+
     def start(self, place: Place, statement: Statement, values: Sequence[Value]) -> None:
-        """Send a statement that returns no rows; nothing else may be asked until :meth:`finish`."""
+        """Send a statement; nothing else may be asked until :meth:`finish`."""
         form, server = _form(statement, place), self.pgconn
         server.send_query_params(
             form.text, form.raw(values), form.oids, form.formats, Format.BINARY
         )
         self.wait(generators.send(server))
 
-    def run(self, place: Place, statement: Statement, values: Sequence[Value]) -> None:
-        """Execute a statement that returns no rows, and whose plan is not worth keeping."""
-        self.start(place, statement, values)
-        self.finish()
+    def run(
+        self, place: Place, statement: Statement, values: Sequence[Value]
+    ) -> list[tuple[bytes | None, ...]]:
+        """Execute a statement that the server need not keep, and return its rows unread.
 
-    def finish(self) -> None:
-        """Wait for the answer to what was started.
+        It is right for a transaction, which a name that is missing behind a pooler would end.
 
         Raises:
             psycopg.Error: what the server said; or that it is gone.
         """
-        _only(self.wait(generators.fetch_many(self.pgconn)))
+        self.start(place, statement, values)
+        return self.finish()
+
+    def finish(self) -> list[tuple[bytes | None, ...]]:
+        """Wait for the answer to what was started, and return its rows unread.
+
+        Raises:
+            psycopg.Error: what the server said; or that it is gone.
+        """
+        return _rows(_only(self.wait(generators.fetch_many(self.pgconn))))
 
 
 def _only(results: list[PGresult]) -> PGresult:
@@ -192,7 +208,10 @@ def _form(statement: Statement, place: Place) -> _Form:
 
 
 def _rows(result: PGresult) -> list[tuple[bytes | None, ...]]:
-    columns = range(result.nfields)
-    return [
-        tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)
-    ]
+    value, columns = result.get_value, range(result.nfields)
+    return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]
+
+
+def number(raw: bytes) -> int:
+    """Return an integer that the server sent in its binary format."""
+    return int.from_bytes(raw, "big", signed=True)

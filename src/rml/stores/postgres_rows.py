@@ -114,9 +114,13 @@ def one(entry: Sealed) -> tuple[Any, ...]:
     return (entry.data, entry.leaf, entry.personal, *entry.columns)
 
 
-def _many(entries: Sequence[Sealed]) -> list[list[Any]]:
-    """Return the values of several entries, column by column."""
-    return [list(column) for column in zip(*map(one, entries), strict=True)]
+def _many(entries: Sequence[Sealed]) -> list[list[Any] | None]:
+    """Return the values of several entries, column by column; ``unnest`` fills one up that is NULL.
+
+    Most columns of most entries are empty, and are not sent then.
+    """
+    columns = zip(*map(one, entries), strict=True)
+    return [None if column.count(None) == len(column) else list(column) for column in columns]
 
 
 def addition(entries: Sequence[Sealed]) -> tuple[Statement, Sequence[Any]]:

@@ -23,7 +23,7 @@ from rml.error import RmlError
 from rml.ledger.store import Head
 from rml.ledger.tree import Frontier
 from rml.stores import postgres_rows
-from rml.stores.postgres_line import Line, Statement
+from rml.stores.postgres_line import Line, Statement, number
 from rml.stores.postgres_listening import channel_of
 from rml.stores.postgres_place import Place, lock_timeout
 from rml.stores.postgres_rows import Connection
@@ -41,26 +41,25 @@ SEALER: Final = 2
 # Each statement sees what was committed before it, whatever the database has as its default.
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-_TRY: Final = "SELECT pg_try_advisory_xact_lock(%s::int, %s::int)"
-_WAIT: Final = (
-    "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s::int, %s::int)"
-)
-_WAITING: Final = "SELECT seq, leaf FROM ~waiting ORDER BY seq LIMIT %b"
 # Nothing, if none waits; otherwise whether the oldest one was not left by a sealing just now.
 _IS_DUE: Final = Statement(f"SELECT ~waits_since() >= {GATHER_SECONDS / 2}", ())
-_PLACE: Final = Statement(
-    "INSERT INTO ~places (idx, seq, leaf) SELECT $1 + g.o - 1, g.seq, g.leaf "
-    "FROM unnest($2, $3) WITH ORDINALITY AS g (seq, leaf, o)",
-    ("bigint", "bigint[]", "bytea[]"),
+_TO_SEAL: Final = Statement(
+    "SELECT number, hash FROM ~to_seal($1, $2, $3, $4)", ("text", "integer", "integer", "bigint")
 )
-_TILE: Final = "INSERT INTO ~tiles (level, place, hashes, root) VALUES (%b, %b, %b, %b)"
-_HEAD: Final = "UPDATE ~head SET size = %b, root = %b WHERE one = 1"
+_SEAL: Final = Statement(
+    "SELECT ~seal($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    (
+        *("bigint", "bytea"),  # the head from then on
+        *("bigint[]", "bytea[]"),  # what gets its indexes
+        *("bigint[]", "bigint[]", "bytea[]", "bytea[]"),  # the tiles that are full by it
+        "text",
+    ),
+)
 # A transaction is in a snapshot that is taken after its end, however it ended.
 _OVER: Final = (
     "SELECT x FROM unnest(%s::text[]) AS x "
     "WHERE pg_visible_in_snapshot(x::xid8, pg_current_snapshot())"
 )
-_GONE: Final = Statement("DELETE FROM ~waiting WHERE seq = ANY($1)", ("bigint[]",))
 
 
 def lock_number(oid: int) -> int:
@@ -192,11 +191,9 @@ class Sealer:
         """Seal one batch in a transaction of its own."""
         with transaction(connection):
             sealing, edge = self.seal_within(connection, seconds)
-            if edge is None:
-                connection.execute("ROLLBACK")
-                return sealing
-            connection.execute("COMMIT")
-        self.keep(edge)
+            connection.tell("ROLLBACK" if edge is None else "COMMIT")
+        if edge is not None:
+            self.keep(edge)
         return sealing
 
     def seal_within(
@@ -212,31 +209,25 @@ class Sealer:
             What was done, and the tree's edge if it grew; it is to be kept after the commit.
         """
         place = self._place
-        lock = (_TRY, (self._number, SEALER))
-        if seconds is not None:
-            lock = (_WAIT, (lock_timeout(seconds), self._number, SEALER))  # type: ignore[assignment]
-        with connection.pipeline():
-            locked = connection.execute(*lock)
-            heads = connection.execute(place.sql(postgres_rows.HEAD), binary=True)
-            rows = connection.execute(place.sql(_WAITING), (BATCH_MAX,), binary=True)
-            granted, head, waiting = locked.fetchall(), heads.fetchall(), rows.fetchall()
-        if seconds is None and not granted[0][0]:
+        patience = None if seconds is None else lock_timeout(seconds)
+        found = connection.run(place, _TO_SEAL, (patience, self._number, SEALER, BATCH_MAX))
+        if not found:
             return Sealing(0, more=True), None
-        if not waiting:
+        (size, root), *rows = found
+        if not rows:
             return Sealing(0, more=False), None
-        edge = self._edge_at(connection, postgres_rows.head_of(head))
-        size = edge.size
-        leaves = [leaf for _, leaf in waiting]
-        numbers = [seq for seq, _ in waiting]
+        heads = [] if size is None or root is None else [(number(size), root)]
+        edge = self._edge_at(connection, postgres_rows.head_of(heads))
+        seqs = [number(seq) for seq, _ in rows if seq is not None]
+        leaves = [leaf for _, leaf in rows if leaf is not None]
         tiles = edge.extend(leaves)
-        connection.run(place, _PLACE, (size, numbers, leaves))
-        connection.run(place, _GONE, (numbers,))
-        with connection.pipeline():
-            for tile in tiles:
-                values = (tile.level, tile.index, tile.hashes, tile.root)
-                connection.execute(place.sql(_TILE), values)
-            connection.execute(place.sql(_HEAD), (edge.size, edge.root()))
-            connection.execute("SELECT pg_notify(%s, '')", (self._channel,))
+        tree: list[list[Any]] = [
+            [tile.level for tile in tiles],
+            [tile.index for tile in tiles],
+            [tile.root for tile in tiles],
+            [tile.hashes for tile in tiles],
+        ]
+        connection.run(place, _SEAL, (edge.size, edge.root(), seqs, leaves, *tree, self._channel))
         return Sealing(len(leaves), more=len(leaves) == BATCH_MAX), edge
 
     def _edge_at(self, connection: Connection, head: Head) -> Frontier:
@@ -254,9 +245,9 @@ class Sealer:
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
+def transaction(connection: Line) -> Iterator[None]:
     """Begin a transaction, and take it back when the block fails; the block ends it otherwise."""
-    connection.execute(BEGIN)
+    connection.tell(BEGIN)
     try:
         yield
     except BaseException:

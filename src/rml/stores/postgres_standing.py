@@ -16,6 +16,7 @@ import attrs
 from rml.ledger.entry import Entry, Sealed
 from rml.ledger.store import Lease
 from rml.stores import postgres_rows as rows
+from rml.stores.postgres_line import number
 
 # A process has seldom more calls under way; of what is forgotten the server tells.
 STANDINGS_MAX: Final = 10_000
@@ -38,9 +39,9 @@ class Standing:
         (_, _, _, attempt, owner, until), *entries = answer
         lease = None
         if attempt is not None and owner is not None and until is not None:
-            lease = Lease(effect, _number(attempt), owner.decode(), until.decode())
+            lease = Lease(effect, number(attempt), owner.decode(), until.decode())
         found = tuple(
-            (None if index is None else _number(index), data or b"", personal)
+            (None if index is None else number(index), data or b"", personal)
             for index, data, personal, *_ in entries
         )
         return cls(found, lease, told=True)
@@ -65,10 +66,6 @@ _NEW: Final = Standing()
 
 def _told(lease: Lease | None) -> tuple[int | None, str | None, str | None]:
     return (None, None, None) if lease is None else (lease.attempt, lease.owner, lease.until)
-
-
-def _number(raw: bytes) -> int:
-    return int.from_bytes(raw, "big", signed=True)
 
 
 class Standings:

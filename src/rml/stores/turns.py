@@ -49,7 +49,7 @@ class FileTurns:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = Path(f"{path}.lock")  # of `/`, too, which has no name
         self._file: int | None = None
         self._wait: _Wait | None = None
 

@@ -19,12 +19,11 @@ import attrs
 from rml import threads
 from rml.effect.call import Call
 from rml.effect.decide import Run
-from rml.effect.operation import Attempt
+from rml.effect.operation import Attempt, ask
 
 __all__ = ["delivered_twice"]
 
-_IDEMPOTENT: Final = "rml.effect.idempotent"
-_ASYNCHRONOUS: Final = "rml.effect.asynchronous"
+_FACES: Final = ("rml.effect.idempotent", "rml.effect.asynchronous", "rml.effect.enlisted")
 
 # The attempt that a second delivery repeats, while that is on its way.
 _repeats: ContextVar[Attempt | None] = ContextVar("rml_repeats", default=None)
@@ -36,18 +35,21 @@ def delivered_twice() -> Iterator[list[str]]:
 
     It reaches all handlers of the process, whenever they were defined, in every thread and in
     ``async def``. A first delivery that certainly did nothing is not repeated, because running
-    again is right then. What the second one returns or raises, nobody hears.
+    again is right then. What the second one returns or raises, nobody hears. One that is given a
+    ``connection=`` is not carried out a second time in the application's transaction: it is told by
+    its key.
 
     Yields:
         A list that gets a sentence for each handler that ran twice, with operation and keys.
     """
     found: list[str] = []
-    plain, awaited = (importlib.import_module(name) for name in (_IDEMPOTENT, _ASYNCHRONOUS))
+    plain, awaited, enlisted = map(importlib.import_module, _FACES)
     sync_twice = _twice(plain._carry_out, plain._face, found)  # noqa: SLF001
     async_twice = _twice_awaited(awaited._carry_out, awaited.face, found)  # noqa: SLF001
     with (
         mock.patch.object(plain, "_carry_out", sync_twice),
         mock.patch.object(awaited, "_carry_out", async_twice),
+        mock.patch.object(enlisted, "_carry_out", _named_twice(enlisted._carry_out, found)),  # noqa: SLF001
     ):
         yield found
 
@@ -96,6 +98,22 @@ def _twice(carry_out: Callable[..., Any], face: Callable[..., Any], found: list[
             deliver_again()
             raise
         deliver_again()
+        return value
+
+    return twice
+
+
+def _named_twice(carry_out: Callable[..., Any], found: list[str]) -> Any:
+    """Return what carries out a call with ``connection=``, and asks once more for its key."""
+
+    def twice(call: Call, connection: object, handler: Callable[[], Any]) -> Any:
+        value = carry_out(call, connection, handler)
+        with suppress(Exception):  # a repetition's sender hears nothing
+            again = ask(call.operation, call.arguments)
+            if again.effect != call.asked.effect:
+                keys = f"for key {call.asked.key!r}, then for key {again.key!r}"
+                name = call.operation.name
+                found.append(f"{name!r} would run twice for one call delivered twice: {keys}")
         return value
 
     return twice

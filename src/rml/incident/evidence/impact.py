@@ -139,11 +139,11 @@ class Impact:
 
     def __str__(self) -> str:
         """Say what was counted, in one sentence."""
-        what = f"{self.transactions} effects of {self.query.operation}"
+        what = f"{_counted(self.transactions, 'effect')} of {self.query.operation}"
         if self.query.key:
             what += f" too many, by {' and '.join(self.query.key)}"
         if self.users is not None:
-            what += f", of {self.users} users"
+            what += f", of {_counted(self.users, 'user')}"
         for currency, amount in self.amounts_text().items():
             what += f", {amount} {currency}"
         rest = {
@@ -294,3 +294,7 @@ def _added(effects: Iterable[Effect], query: ImpactQuery) -> tuple[dict[str, Dec
             )
         totals[currency] = EXACT.add(totals.get(currency, Decimal(0)), amount)
     return dict(sorted(totals.items())), unpriced
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

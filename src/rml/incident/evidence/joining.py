@@ -6,6 +6,7 @@ What tells of the same is joined, and every source is kept:
   happened while the effect was carried out, or within seconds of it. So is the span in which it was
   carried out.
 - Two lines of different files are one if they have the same text in the same span, within a second.
+- A span that is told twice is one, also in one file: exporters send a batch again.
 
 About an effect the ledger has the last word: what others tell differently is a conflict, listed
 with both values.
@@ -16,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 import attrs
 
 from rml.clock import utc_text
 from rml.incident.evidence.happening import Happening, Skipped, SourceKind
+from rml.legible import line
 from rml.world import World
 
 # How far the clocks of two machines may be apart, and what they tell still be the same.
@@ -132,7 +135,7 @@ class JoinedTimeline:
             f"{utc_text(one.at)} {one.world} {one.type}: {one.text} [{', '.join(one.sources)}]"
             for one in self.events
         ]
-        return "\n".join([*lines, *self.notes()])
+        return "\n".join(map(line, [*lines, *self.notes()]))
 
     def notes(self) -> list[str]:
         """Return what does not fit, and what was not read or shown, a sentence each."""
@@ -236,6 +239,8 @@ class _Join:
 
     def _twin(self, one: Happening) -> _Event | None:
         for event in self._lines.get((*_spanned(one), one.text), ()):
+            if any(map(partial(_is_same_span, one), event.told)):
+                return event
             is_new = all(other.file != one.file for other in event.told)
             if is_new and abs(event.told[0].at - one.at) <= TWICE:
                 return event
@@ -261,6 +266,11 @@ def _named(one: Happening) -> tuple[str, str] | None:
 
 def _spanned(one: Happening) -> tuple[str | None, str | None]:
     return one.trace, one.span
+
+
+def _is_same_span(one: Happening, other: Happening) -> bool:
+    """Say whether two with the same ids are one span, in a batch that was exported again."""
+    return one.kind is other.kind is SourceKind.SPAN and one.at == other.at
 
 
 def _is_near(one: Happening, effect: Happening) -> bool:

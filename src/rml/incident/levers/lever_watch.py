@@ -50,6 +50,8 @@ class _Seen:
 
 _NOTHING: Final = _Seen(float("-inf"), -1, LeverStates(), Standing(), (-1, -1))
 _seen: WeakKeyDictionary[Ledger, _Seen] = WeakKeyDictionary()
+# When it was last logged that a ledger's levers cannot be read.
+_warned: WeakKeyDictionary[Ledger, float] = WeakKeyDictionary()
 # How often levers were moved in this process: what was seen before the last move is out of date.
 _moves = [0]
 
@@ -115,10 +117,18 @@ def _looked(ledger: Ledger, operation: str, blind: float | None) -> _Seen:
                 f"more than {blind:g} seconds; nothing was done",
                 details={"operation": operation},
             ) from error
-        _log.warning("the levers of %s cannot be read (%s)", ledger.origin, type(error).__name__)
+        _warn(ledger, error)
         return known
     _seen[ledger] = seen
     return seen
+
+
+def _warn(ledger: Ledger, error: Exception) -> None:
+    """Log that the levers cannot be read, as often as they are looked at when they can be."""
+    now = ledger.clock.monotonic()
+    if now - _warned.get(ledger, float("-inf")) >= LOOK_SECONDS:
+        _warned[ledger] = now
+        _log.warning("the levers of %s cannot be read (%s)", ledger.origin, type(error).__name__)
 
 
 def _look(reader: Ledger | Draft, ledger: Ledger, known: _Seen) -> _Seen:

@@ -32,6 +32,7 @@ from rml.ledger.entry import check_kind
 from rml.ledger.errors import UnknownIdError
 from rml.ledger.ledger import Ledger
 from rml.ledger.queries.rows import Rows
+from rml.legible import line
 from rml.tag import shown
 from rml.world import World
 
@@ -172,7 +173,7 @@ class Levers:
         return Rows(ask, Lever.to_dict)
 
     def __repr__(self) -> str:
-        lines = [f"  {named(e.target)}, by {e.by}: {e.reason}" for e in self]
+        lines = [f"  {line(f'{named(e.target)}, by {e.by}: {e.reason}')}" for e in self]
         return "\n".join([f"Levers of {self.ledger.origin}: {len(lines)} pulled", *lines])
 
     def _move(self, work: Callable[[Draft], T]) -> T:

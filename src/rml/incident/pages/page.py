@@ -36,7 +36,7 @@ _STEP_OF_TYPE: Final = {
     "closed": Phase.CLOSED,
 }
 # What the head of the page says.
-_SAID: Final = ("state", "done")
+_SAID: Final = ("state", "done", "missing")
 
 
 def page(
@@ -83,7 +83,7 @@ def page(
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escaped(standing.heading(case))}</title>"
         f"<style>{_style()}</style></head>\n<body>"
-        f"{_header(case)}{_steps(case)}\n<main>{_where(case, now)}"
+        f"{_header(case)}{_steps(case)}\n<main>{_where(case, missing, now)}"
         f"{''.join(_section(*section) for section in sections)}</main></body></html>\n"
     )
 
@@ -130,9 +130,10 @@ def _steps(case: Projection) -> str:
     return f'<ol class="steps" aria-label="Steps">{"".join(items)}</ol>'
 
 
-def _where(case: Projection, now: datetime) -> str:
+def _where(case: Projection, missing: Sequence[str], now: datetime) -> str:
     """Return who leads, what comes next and what is due."""
-    return pairs([row for row in standing.rows(case, (), now) if row[0] not in _SAID], "now")
+    rows = standing.rows(case, missing[:1], now)
+    return pairs([row for row in rows if row[0] not in _SAID], "now")
 
 
 def _missing(missing: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from rml.incident.gate import unconfirmed
 from rml.incident.pages.casefile import CaseStatus
 from rml.incident.pages.casefile_yaml import time_text
 from rml.incident.projection import Phase, Projection
+from rml.legible import line
 
 # What a prompt shows of a long list; case.missing() has all of it.
 MISSING_SHOWN_MAX: Final = 3
@@ -79,6 +80,8 @@ def rows(
         return [*lines, closed, *_owed(owed), *_barriers(missing)]
     step = next(phase for phase in Phase if phase not in case.steps)
     what, call, who = _NEXT[step]
+    if step is Phase.CLOSED and missing:
+        what = f"see to what is missing, then {what}"
     lines += [("next", f"{what}: {call}"), ("who", who)]
     return [*lines, *_owed(owed), *_led(case, now), *_barriers(missing)]
 
@@ -149,7 +152,7 @@ def in_groups(missing: Iterable[str]) -> list[str]:
 
 def heading(case: Projection) -> str:
     """Return the id and the title on one line."""
-    title = " ".join(case.file.title.split())
+    title = line(case.file.title)
     if len(title) > _TITLE_SHOWN_CHARS:
         title = f"{title[:_TITLE_SHOWN_CHARS]}..."
     return f"{case.file.incident_id} {title}"
@@ -168,7 +171,7 @@ def as_text(
     lines = rows(case, missing, now, owed, children)
     if containment:
         lines.insert(1, ("stopped", containment))
-    body = [f"  {label:<8}{text}" for label, text in lines]
+    body = [f"  {label:<8}{line(text)}" for label, text in lines]
     return "\n".join([heading(case), *body])
 
 

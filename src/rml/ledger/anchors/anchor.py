@@ -138,11 +138,19 @@ def gathered(checkpoint: str, other: str) -> str:
 # Elsewhere or not ---------------------------------------------------------------------------------
 
 
+def resolved(place: str | os.PathLike[str]) -> Path:
+    """Return the file that a path leads to; links that lead round in a circle lead to themselves.
+
+    ``Path.resolve`` raises a bare ``RuntimeError`` for such, before Python 3.13.
+    """
+    return Path(os.path.realpath(place))
+
+
 def file_of(url: str) -> Path | None:
     """Return the file that a ledger's URL names, if it names one."""
     scheme, _, place = url.partition("://")
     place = place.removeprefix("/")
-    return Path(place).resolve() if scheme == "sqlite" and place != ":memory:" else None
+    return resolved(place) if scheme == "sqlite" and place != ":memory:" else None
 
 
 def is_elsewhere(anchor: Anchor, ledger: Path | None) -> bool:
@@ -154,7 +162,7 @@ def is_elsewhere(anchor: Anchor, ledger: Path | None) -> bool:
     place = getattr(anchor, "path", None)
     if ledger is None or not isinstance(place, str | os.PathLike):
         return True
-    path = Path(place).resolve()
+    path = resolved(place)
     if path in [ledger.with_name(ledger.name + ending) for ending in _OWN_ENDINGS]:
         raise InvalidInputError(f"{name_of(anchor)} belongs to the ledger; name another file")
     return not path.is_relative_to(ledger.parent)

@@ -11,7 +11,7 @@ from typing import Final
 
 from rml.error import InvalidInputError
 from rml.files import EVERYBODY, FileNotWrittenError, as_path, read_file, writing
-from rml.ledger.anchors.anchor import ProveFrom, renewed
+from rml.ledger.anchors.anchor import ProveFrom, renewed, resolved
 from rml.ledger.anchors.kept import read_kept
 from rml.ledger.errors import AnchorError
 from rml.ledger.proofs.checkpoint import read_checkpoint
@@ -78,7 +78,7 @@ class FileAnchor:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        turns = FileTurns(self.path.resolve())
+        turns = FileTurns(resolved(self.path))
         try:
             if not turns.take(time.monotonic() + TURN_SECONDS):
                 raise AnchorError(f"{self} is kept busy by other processes")
@@ -102,7 +102,7 @@ class FileAnchor:
 
     def _write(self, checkpoint: str) -> None:
         try:
-            with writing(self.path.resolve(), overwrite=True, mode=EVERYBODY) as file:
+            with writing(resolved(self.path), overwrite=True, mode=EVERYBODY) as file:
                 file.write(checkpoint.encode())
         except FileNotWrittenError as error:
             raise AnchorError(f"{self} was not written: {error.message}") from error

@@ -23,12 +23,11 @@ from typing import Any, Final
 
 import attrs
 
-from rml.effect.errors import CorrectionTargetError, OverCorrectionError
 from rml.effect.state import CORRECTS, EffectState, fold, history_of, told
 from rml.error import InvalidInputError
 from rml.ledger.corrections.pending import CONFIRMED, ENDS, OPENED, end_among
 from rml.ledger.entry import RESERVED_KINDS, Entry
-from rml.ledger.errors import UnknownIdError
+from rml.ledger.errors import CorrectionTargetError, OverCorrectionError, UnknownIdError
 from rml.ledger.store import Lease, Query
 from rml.tag import shown
 

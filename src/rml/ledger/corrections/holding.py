@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any, Final
 
 from rml.clock import utc_text
-from rml.effect.state import RESERVED_PREFIX
 from rml.error import InvalidInputError
 from rml.ledger.argument import as_seconds, asked, unknown
 from rml.ledger.content import check_facts
@@ -30,7 +29,7 @@ from rml.ledger.corrections.pending import (
     still_open,
 )
 from rml.ledger.draft import Draft, Receipt
-from rml.ledger.entry import Entry, check_kind, check_text
+from rml.ledger.entry import RESERVED_PREFIX, Entry, check_kind, check_text
 from rml.ledger.errors import PendingEndedError
 from rml.ledger.queries.rows import Rows
 from rml.ledger.store import Query

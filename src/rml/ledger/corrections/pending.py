@@ -15,8 +15,7 @@ from typing import Any, Final
 import attrs
 
 from rml.clock import parse_utc
-from rml.effect.state import RESERVED_PREFIX
-from rml.ledger.entry import Entry
+from rml.ledger.entry import RESERVED_PREFIX, Entry
 from rml.ledger.queries.frames import row_of
 from rml.ledger.store import Query
 from rml.world import World

@@ -33,7 +33,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rml.ledger.errors import ProofError
 from rml.ledger.tree import (
@@ -67,18 +67,9 @@ def verify_inclusion(
     _check_hashes((leaf, *hashes))
     if not 0 <= index < size:
         raise ProofError(f"the proof is about index {index} of a tree of {size} entries")
-    place, last, computed = index, size - 1, leaf
-    for beside in hashes:
-        if last == 0:
-            raise ProofError("the proof has more hashes than the tree has levels")
-        if place & 1 or place == last:
-            computed = node_hash(beside, computed)
-            place, last = _up(place, last)
-        else:
-            computed = node_hash(computed, beside)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise ProofError("the proof has fewer hashes than the way to the root")
+    computed = leaf
+    for beside, is_left in _way(index, size - 1, hashes):
+        computed = node_hash(beside, computed) if is_left else node_hash(computed, beside)
     if computed != root:
         raise ProofError("the entry and the proof do not give the root of the checkpoint")
 
@@ -104,17 +95,11 @@ def verify_consistency(
         place, last = place >> 1, last >> 1
     rest = list(hashes) if place else [old_root, *hashes]  # 0: the old size is a power of two
     old = new = rest[0]
-    for beside in rest[1:]:
-        if last == 0:
-            raise ProofError("the proof has more hashes than the tree has levels")
-        if place & 1 or place == last:
+    for beside, is_left in _way(place, last, rest[1:]):
+        if is_left:
             old, new = node_hash(beside, old), node_hash(beside, new)
-            place, last = _up(place, last)
         else:
             new = node_hash(new, beside)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise ProofError("the proof has fewer hashes than the way to the root")
     if old != old_root:
         raise ProofError("the proof does not give the root of the older checkpoint")
     if new != new_root:
@@ -136,6 +121,29 @@ def _check_trivial(
 def _check_hashes(hashes: Sequence[bytes]) -> None:
     if any(len(one) != HASH_BYTES for one in hashes):
         raise ProofError(f"the proof holds something that has not the {HASH_BYTES} bytes of a hash")
+
+
+def _way(place: int, last: int, hashes: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the hashes beside the way up to the root, each with whether it stands on the left.
+
+    Args:
+        place: where the way begins, on its level.
+        last: the last place on that level.
+        hashes: those of the proof that stand beside the way, the lowest first.
+
+    Raises:
+        ProofError: they are not as many as the way is long.
+    """
+    for beside in hashes:
+        if last == 0:
+            raise ProofError("the proof has more hashes than the tree has levels")
+        is_left = place & 1 == 1 or place == last
+        yield beside, is_left
+        if is_left:
+            place, last = _up(place, last)
+        place, last = place >> 1, last >> 1
+    if last != 0:
+        raise ProofError("the proof has fewer hashes than the way to the root")
 
 
 def _up(place: int, last: int) -> tuple[int, int]:

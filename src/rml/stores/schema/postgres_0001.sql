@@ -98,16 +98,17 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION only_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+-- Plans are kept, also those of a trigger, so they must not rest on how small a table was: each place is looked up.
+CREATE FUNCTION only_sealed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 BEGIN
-  IF EXISTS (SELECT FROM gone AS g WHERE NOT EXISTS (SELECT FROM places AS p WHERE p.seq = g.seq)) THEN
+  IF EXISTS (SELECT FROM gone AS g WHERE (SELECT p.seq FROM places AS p WHERE p.seq = g.seq) IS NULL) THEN
     RAISE EXCEPTION 'an entry waits until it has an index' USING ERRCODE = 'restrict_violation';
   END IF;
   RETURN NULL;
 END
 $$;
 
-CREATE FUNCTION head_only_grows() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION head_only_grows() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 BEGIN
   IF NEW.size <= OLD.size OR NEW.size IS DISTINCT FROM (SELECT max(idx) + 1 FROM places) THEN
     RAISE EXCEPTION 'the head only grows, with the entries' USING ERRCODE = 'restrict_violation';
@@ -252,6 +253,37 @@ CREATE FUNCTION waits_since() RETURNS double precision
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 BEGIN
   RETURN (SELECT extract(epoch FROM clock_timestamp() - w.since)::float8 FROM waiting AS w ORDER BY w.seq LIMIT 1);
+END
+$$;
+
+-- What a sealing rests on, once it holds the sealer's lock: in the first row the head, and then what waits, in order. Nothing,
+-- if it has no patience and another one is under way.
+CREATE FUNCTION to_seal(patience text, ledger integer, sealer integer, most bigint) RETURNS TABLE (number bigint, hash bytea)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  IF $1 IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', $1, true);
+    PERFORM pg_advisory_xact_lock($2, $3);
+  ELSIF NOT pg_try_advisory_xact_lock($2, $3) THEN
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT h.size, h.root FROM (SELECT) AS one LEFT JOIN head AS h ON true;
+  RETURN QUERY SELECT w.seq, w.leaf FROM waiting AS w ORDER BY w.seq LIMIT $4;
+END
+$$;
+
+-- Give what waited its indexes, keep the tiles that are full by it, and wake who follows.
+CREATE FUNCTION seal(
+  size bigint, root bytea, seqs bigint[], leaves bytea[], levels bigint[], tile_places bigint[], tile_roots bytea[],
+  tile_hashes bytea[], channel text
+) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  INSERT INTO places (idx, seq, leaf)
+  SELECT $1 - cardinality($3) + g.o - 1, g.seq, g.leaf FROM unnest($3, $4) WITH ORDINALITY AS g (seq, leaf, o);
+  DELETE FROM waiting AS w WHERE w.seq = ANY($3);
+  INSERT INTO tiles (level, place, root, hashes) SELECT * FROM unnest($5, $6, $7, $8);
+  UPDATE head AS h SET size = $1, root = $2 WHERE h.one = 1;
+  PERFORM pg_notify($9, '');
 END
 $$;
 
