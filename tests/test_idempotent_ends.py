@@ -1,6 +1,7 @@
 """Every way a handler can end, and who is told."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -370,7 +371,9 @@ def test_a_refusal_after_an_unknown_attempt_proves_nothing_about_that(ledger: rm
 # What is still to be run -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "generator", "async generator", "task"])
+@pytest.mark.parametrize(
+    "kind", ["coroutine", "generator", "async generator", "task", "context", "async context"]
+)
 def test_a_plain_function_that_returns_what_is_still_to_run(ledger: rml.Ledger, kind: str) -> None:
     """It is refused, closed, and stands in doubt: part of it may have run."""
 
@@ -387,6 +390,8 @@ def test_a_plain_function_that_returns_what_is_still_to_run(ledger: rml.Ledger, 
         "generator": generator,
         "async generator": async_generator,
         "task": lambda: asyncio.ensure_future(coroutine()),
+        "context": contextlib.contextmanager(generator),
+        "async context": contextlib.asynccontextmanager(async_generator),
     }[kind]
     charges = Charges(made)
 

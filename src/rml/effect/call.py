@@ -344,7 +344,7 @@ def refuse_unawaited(operation: Operation, value: Any) -> None:
     """Refuse what a handler returned to be run later: its effect has not ended.
 
     Raises:
-        DefinitionError: it is a coroutine, a task, a future or a generator.
+        DefinitionError: it is a coroutine, a task, a future, a generator or a context.
     """
     if not is_unrun(value):
         return

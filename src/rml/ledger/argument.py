@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import AsyncContextDecorator, ContextDecorator
 from datetime import datetime, timedelta
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeVar
@@ -26,14 +27,15 @@ from rml.tag import shown
 from rml.world import member_of
 
 T = TypeVar("T")
-_UNRUN = (GeneratorType, AsyncGeneratorType, Future)
+# The decorators are what `contextmanager` makes of generators.
+_UNRUN = (GeneratorType, AsyncGeneratorType, Future, ContextDecorator, AsyncContextDecorator)
 
 # Sleeping longer than this overflows the platform's clocks; it stands for "as long as it takes".
 SECONDS_MAX = 10**9
 
 
 def is_unrun(result: object) -> bool:
-    """Say whether something is still to be run: an awaitable, a generator, or a thread's future."""
+    """Say whether something is still to be run, such as an awaitable, a generator or a future."""
     kind = type(result)  # a proxy may say anything of its class, or raise
     return hasattr(kind, "__await__") or issubclass(kind, _UNRUN)
 
